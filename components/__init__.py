@@ -1,0 +1,1 @@
+"""The loop, written once, and the applications that ride on it."""

@@ -1,0 +1,1 @@
+"""Contracts and arithmetic that every application shares; no clock, no network."""

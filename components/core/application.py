@@ -1,0 +1,77 @@
+"""What an application tells the shared stages: its keys, its truth, its measures. No base class.
+
+Each application's `application.py` ends with `APPLICATION = Application(...)`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from components.core.errors import ParamsError
+from components.core.gate import Gate
+
+# featurise(tables, as_of ISO string, params of the application's `features` and `split`, output folder)
+Featurise = Callable[[Mapping[str, pl.LazyFrame], str, Mapping[str, Any], Path], None]
+# outcomes(scores, queries, truth, pool): one row per group, metric columns and slice columns
+Outcomes = Callable[[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame], pl.DataFrame]
+# objective(scores, labels, offsets of the groups): higher is better
+Objective = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The differences between applications, as values.
+
+    keys          columns that name one score, the group first
+    tables        shop tables without which nothing can be learned
+    optional      shop tables that add something where a shop has them
+    unit          "rank": only the order within a group means anything, so members become
+                  within-group ranks before they are combined; "score": values are comparable
+    label_dtype   how truth joins the pool: missing labels become 0
+    metrics       metric -> which direction is better; the first decides
+    slices        columns of `outcomes` by which figures are broken down
+    stack         LightGBM's objective and what belongs to it
+    package       writes what serving needs beside the models (catalogue, histories, ...)
+    gates         floors and slacks from the application's `gates` block
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    tables: tuple[str, ...]
+    optional: tuple[str, ...]
+    unit: Literal["rank", "score"]
+    metrics: Mapping[str, Literal["higher", "lower"]]
+    slices: tuple[str, ...]
+    featurise: Featurise
+    outcomes: Outcomes
+    objective: Objective
+    stack: Mapping[str, Any]
+    package: Callable[[Path, Path], None]
+    gates: Callable[[Mapping[str, Any]], Sequence[Gate]]
+
+    @property
+    def group(self) -> str:
+        """The column within which scores compete."""
+        return self.keys[0]
+
+    @property
+    def primary(self) -> str:
+        """The metric that decides."""
+        return next(iter(self.metrics))
+
+
+def load_application(name: str) -> Application:
+    """APPLICATION of components/<name>/application.py."""
+    folder = Path(__file__).parent.parent
+    known = sorted(path.parent.name for path in folder.glob("*/application.py") if path.parent.name != "core")
+    if name not in known:
+        raise ParamsError(f"expected an application ({', '.join(known)}), got {name!r}; correct the command")
+    application: Application = importlib.import_module(f"components.{name}.application").APPLICATION
+    return application

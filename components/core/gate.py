@@ -1,0 +1,56 @@
+"""Rules that a candidate must pass before a customer sees it: floors, and the duel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Report = Mapping[str, float]  # metric, or "slice=value/metric" -> figure
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one rule says, in words that a person can act upon."""
+
+    passed: bool
+    metric: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One rule: beats `floor`, and is no worse than the champion, re-scored on the same rows, by more than `slack`.
+
+    `slack` is in the metric's own unit. Without a champion only the floor speaks.
+    """
+
+    metric: str
+    better: Literal["higher", "lower"]
+    floor: float | None = None
+    slack: float = 0.0
+
+    def judge(self, candidate: Report, champion: Report | None) -> Verdict:
+        """Pass or fail, with the figures compared; a figure that is missing fails."""
+        if self.metric not in candidate:
+            return Verdict(False, self.metric, f"{self.metric}: expected a figure, the candidate has none")
+        figure, sign = candidate[self.metric], 1 if self.better == "higher" else -1
+        if self.floor is not None and sign * figure < sign * self.floor:
+            return Verdict(False, self.metric, f"{self.metric} {figure:.4g} misses the floor {self.floor:.4g}")
+        if champion is None or self.metric not in champion:
+            return Verdict(True, self.metric, f"{self.metric} {figure:.4g} passes; no champion to compare with")
+        live = champion[self.metric]
+        if sign * figure < sign * live - self.slack:
+            return Verdict(
+                False,
+                self.metric,
+                f"{self.metric} {figure:.4g} is worse than the live {live:.4g} by more than {self.slack:.4g}",
+            )
+        return Verdict(
+            True, self.metric, f"{self.metric} {figure:.4g} holds against the live {live:.4g} (slack {self.slack:.4g})"
+        )
+
+
+def judge_all(gates: Sequence[Gate], candidate: Report, champion: Report | None) -> list[Verdict]:
+    """Every rule's verdict, in order."""
+    return [gate.judge(candidate, champion) for gate in gates]

@@ -1,0 +1,1 @@
+"""Personal recommendation: rank the whole catalogue for a customer's next basket."""

@@ -1,0 +1,30 @@
+"""Where and as whom we run: environment variables with the prefix SHOP_, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One field per variable: SHOP_HOME, SHOP_API_KEY, ..."""
+
+    model_config = SettingsConfigDict(env_prefix="SHOP_", extra="ignore")
+
+    home: Path = Field(Path("shop"), description="Releases, live pointers and feedback of this shop.")
+    data: Path = Field(Path("data"), description="Everything the graph produces; DVC tracks it.")
+    api_key: SecretStr | None = Field(None, description="When set, every request must carry it.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_json: bool = Field(False, description="One JSON object per line instead of text.")
+    precision: str = Field("32-true", description="Lightning's precision: 32-true, 16-mixed, bf16-mixed.")
+    accelerator: str = Field("auto", description="Lightning's accelerator: auto, cpu, gpu.")
+    devices: str = Field("auto", description="Lightning's devices: auto, or a number.")
+    strategy: str = Field("auto", description="Lightning's strategy: auto, ddp, ...")
+    memory_gib: float | None = Field(None, description="Ceiling for one model; default: what is free.")
+
+
+def settings() -> Settings:
+    """Read anew on each call: tests and workers change the environment."""
+    return Settings()

@@ -1,0 +1,1 @@
+"""Where shop tables come from: packaged data, a folder, SQL."""
