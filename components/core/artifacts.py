@@ -38,7 +38,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         _sync(temporary)
-        os.replace(temporary, target)
+        temporary.replace(target)
         _sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
@@ -54,7 +54,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         yield temporary
         for path in temporary.rglob("*"):
             _sync(path)
-        os.rename(temporary, target)
+        temporary.rename(target)
         _sync(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,143 @@
+"""Ensembles over a pool: select, blend, reciprocal-rank fusion (rrf) and stack, for every application.
+
+A pool has one row per key, sorted by group, one nullable column per member (a member that cannot
+score a row leaves null) and feature columns. Ensembles learn on out-of-fold rows only and never
+load a model. One file each; `ENSEMBLE` at its end names the class.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+import numpy as np
+import polars as pl
+
+from components.core.application import Application, Objective
+from components.core.artifacts import read_json, write_json
+from components.core.errors import DataError, ModelError, NotFitted
+from components.core.metrics import group_offsets, ranks_within
+from components.core.params import Params, parse
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """What the columns of a pool mean; saved with the ensemble, except what only fit needs."""
+
+    keys: tuple[str, ...]
+    members: tuple[str, ...]
+    features: tuple[str, ...]
+    unit: Literal["rank", "score"]
+    objective: Objective | None = None
+    stack: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, application: Application, members: list[str], features: list[str]) -> Self:
+        """The pool of an application with these members and features."""
+        return cls(
+            application.keys,
+            tuple(members),
+            tuple(features),
+            application.unit,
+            application.objective,
+            dict(application.stack),
+        )
+
+    def judge(self) -> Objective:
+        """What fit maximises; raises NotFitted on a spec that was loaded, which only predicts."""
+        if self.objective is None:
+            raise NotFitted("a loaded ensemble predicts and has no objective; make a new one to fit")
+        return self.objective
+
+    def save(self, folder: Path) -> None:
+        """Write pool.json."""
+        kept = asdict(self)
+        kept.pop("objective")
+        write_json(folder / "pool.json", kept)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The spec that `save` wrote; without an objective it predicts but cannot fit."""
+        kept = read_json(folder / "pool.json")
+        keys, members, features = (tuple(kept[name]) for name in ("keys", "members", "features"))
+        return cls(keys, members, features, kept["unit"], None, kept["stack"])
+
+
+class Ensemble(Protocol):
+    """Combines members' scores; fitted on out-of-fold rows only."""
+
+    params_class: ClassVar[type[Params]]
+    spec: PoolSpec
+
+    def __init__(self, spec: PoolSpec, params: Params | None = None) -> None: ...
+
+    def fit(self, pool: pl.DataFrame, truth: pl.DataFrame) -> Self:
+        """Learn from a pool and its truth (keys, label; a key without truth has label 0)."""
+        ...
+
+    def combine(self, members: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """Scores (n_rows,) of members (n_rows, n_members; NaN = none) and features (n_rows, n_features)."""
+        ...
+
+    def weights(self) -> dict[str, float]:
+        """What each member (or feature) counts for, for the report; sums to 1."""
+        ...
+
+    def save(self, folder: Path) -> None: ...
+
+    @classmethod
+    def load(cls, folder: Path) -> Self: ...
+
+
+def ensemble_names() -> list[str]:
+    """Every ensemble file on disk, by name."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+
+
+def ensemble_class(name: str) -> type[Ensemble]:
+    """`ENSEMBLE` of components/core/ensembles/<name>.py."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name not in ensemble_names():
+        raise ModelError(f"expected an ensemble ({', '.join(ensemble_names())}), got {name!r}; correct params.yaml")
+    chosen: type[Ensemble] = importlib.import_module(f"components.core.ensembles.{name}").ENSEMBLE
+    return chosen
+
+
+def make_ensemble(name: str, spec: PoolSpec, values: dict[str, Any]) -> Ensemble:
+    """An unfitted ensemble with the parameters that params.yaml states."""
+    chosen = ensemble_class(name)
+    return chosen(spec, parse(chosen.params_class, values, f"ensembles.{name}"))
+
+
+def predict(ensemble: Ensemble, pool: pl.DataFrame) -> pl.DataFrame:
+    """The score table of an ensemble: keys and score, in the pool's row order."""
+    spec = ensemble.spec
+    missing = [column for column in (*spec.keys, *spec.members, *spec.features) if column not in pool.columns]
+    if missing:
+        raise DataError(f"the pool lacks {', '.join(missing)}, which the ensemble was fitted on; fit it again")
+    scores = ensemble.combine(*pool_arrays(pool, spec))
+    return pool.select(*spec.keys, score=pl.Series(scores, dtype=pl.Float64))
+
+
+def pool_arrays(pool: pl.DataFrame, spec: PoolSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Members (n_rows, n_members) float32 with NaN for null, features likewise, and group offsets."""
+    as_floats = pool.select(pl.col(*spec.members, *spec.features).cast(pl.Float32).fill_null(float("nan")))
+    values = as_floats.to_numpy()
+    split = len(spec.members)
+    return values[:, :split], values[:, split:], group_offsets(pool[spec.keys[0]].to_numpy())
+
+
+def labels(pool: pl.DataFrame, truth: pl.DataFrame, keys: tuple[str, ...]) -> np.ndarray:
+    """The truth's label of every pool row, (n_rows,) float64; 0 where the truth is silent."""
+    joined = pool.select(keys).join(truth.select(*keys, "label"), on=list(keys), how="left", maintain_order="left")
+    return joined["label"].fill_null(0).to_numpy().astype(np.float64)
+
+
+def comparable(members: np.ndarray, offsets: np.ndarray, unit: Literal["rank", "score"]) -> np.ndarray:
+    """Members on one scale. Ranks become the discount 1 / log2(1 + rank), a missing score becomes 0."""
+    if unit == "score":
+        return members
+    scaled = [1 / np.log2(1 + ranks_within(column, offsets)) for column in members.T]
+    return np.nan_to_num(np.column_stack(scaled))

@@ -1,0 +1,60 @@
+"""Selection: the single model that was best on out-of-fold rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import polars as pl
+
+from components.core.artifacts import read_json, write_json
+from components.core.ensembles import PoolSpec, labels, pool_arrays
+from components.core.errors import NotFitted
+from components.core.params import Params
+
+
+class SelectParams(Params):
+    """Nothing to choose."""
+
+
+class Select:
+    """Passes through one member's scores."""
+
+    params_class: ClassVar[type[Params]] = SelectParams
+
+    def __init__(self, spec: PoolSpec, params: Params | None = None) -> None:
+        self.spec = spec
+        self._chosen: str | None = None
+
+    def fit(self, pool: pl.DataFrame, truth: pl.DataFrame) -> Self:
+        members, _, offsets = pool_arrays(pool, self.spec)
+        target = labels(pool, truth, self.spec.keys)
+        objective = self.spec.judge()
+        found = [objective(column, target, offsets) for column in members.T]
+        self._chosen = self.spec.members[int(np.argmax(found))]
+        return self
+
+    def combine(self, members: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        return members[:, self.spec.members.index(self._fitted())].astype(np.float64)
+
+    def weights(self) -> dict[str, float]:
+        return {self._fitted(): 1.0}
+
+    def save(self, folder: Path) -> None:
+        self.spec.save(folder)
+        write_json(folder / "select.json", {"chosen": self._fitted()})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        ensemble = cls(PoolSpec.load(folder))
+        ensemble._chosen = read_json(folder / "select.json")["chosen"]
+        return ensemble
+
+    def _fitted(self) -> str:
+        if self._chosen is None:
+            raise NotFitted("select: expected a fitted ensemble; call fit() or load() first")
+        return self._chosen
+
+
+ENSEMBLE = Select

@@ -1,0 +1,178 @@
+"""Fusion by a learned meta-model: LightGBM over members' out-of-fold scores and features.
+
+Features that contribute next to nothing on rows the first fit did not see are dropped before the
+final fit; `dropped` says which, and how little each contributed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from components.core.artifacts import read_json, write_json, write_text
+from components.core.ensembles import PoolSpec, comparable, labels, pool_arrays
+from components.core.errors import NotFitted
+from components.core.params import Params
+
+
+class StackParams(Params):
+    n_trees: int = Field(250, ge=1)
+    n_leaves: int = Field(31, ge=2)
+    learning_rate: float = Field(0.06, gt=0)
+    min_rows_per_leaf: int = Field(50, ge=1)
+    feature_fraction: float = Field(0.6, gt=0, le=1)
+    row_fraction: float = Field(0.8, gt=0, le=1)
+    l2: float = Field(5.0, ge=0)
+    negatives_per_group: int | None = Field(
+        150, description="Rank units: rows without truth kept per group; null = all."
+    )
+    min_contribution: float = Field(0.002, ge=0, description="Features below this share of |SHAP| are dropped.")
+    probe_rows: int = Field(20_000, ge=100, description="Held-out rows on which contributions are measured.")
+    seed: int = 0
+
+
+class Stack:
+    """Gradient-boosted trees with the application's objectives; several boosters are averaged."""
+
+    params_class: ClassVar[type[Params]] = StackParams
+
+    def __init__(self, spec: PoolSpec, params: Params | None = None) -> None:
+        self.spec = spec
+        self.params = StackParams.model_validate((params or StackParams()).model_dump())
+        self.dropped: dict[str, float] = {}
+        self._names: list[str] = []
+        self._scales: list[float] = []
+        self._boosters: list[Any] = []
+        self._importance: dict[str, float] = {}
+
+    def fit(self, pool: pl.DataFrame, truth: pl.DataFrame) -> Self:
+        members, features, offsets = pool_arrays(pool, self.spec)
+        inputs, names = self._inputs(members, features, offsets), self._input_names()
+        target = labels(pool, truth, self.spec.keys)
+        inputs, target, offsets = self._sample(inputs, target, offsets)
+        kept = self._contributing(inputs, target, offsets, names)
+        self._names = [names[column] for column in kept]
+        self._boosters = [self._boost(inputs[:, kept], target, offsets, each) for each in self._objectives()]
+        raw = [booster.predict(inputs[:, kept], raw_score=True) for booster in self._boosters]
+        self._scales = [1 / max(float(np.std(scores)), 1e-9) for scores in raw]
+        gains = np.sum(
+            [b.feature_importance("gain") / b.feature_importance("gain").sum() for b in self._boosters], axis=0
+        )
+        self._importance = {name: float(gain) for name, gain in zip(self._names, gains / gains.sum(), strict=True)}
+        return self
+
+    def combine(self, members: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        if not self._boosters:
+            raise NotFitted("stack: expected a fitted ensemble; call fit() or load() first")
+        position = {name: column for column, name in enumerate(self._input_names())}
+        chosen = [position[name] for name in self._names]
+        inputs = self._inputs(members, features, offsets)[:, chosen]
+        threads = 0 if len(inputs) > 10_000 else 1  # waking threads costs more than one request's rows
+        raw = [booster.predict(inputs, raw_score=True, num_threads=threads) for booster in self._boosters]
+        return np.sum([scores * scale for scores, scale in zip(raw, self._scales, strict=True)], axis=0) / len(raw)
+
+    def weights(self) -> dict[str, float]:
+        return dict(sorted(self._importance.items(), key=lambda pair: -pair[1]))
+
+    def save(self, folder: Path) -> None:
+        if not self._boosters:
+            raise NotFitted("stack: expected a fitted ensemble; call fit() or load() first")
+        self.spec.save(folder)
+        for number, booster in enumerate(self._boosters):
+            write_text(folder / f"booster_{number}.txt", booster.model_to_string())
+        kept = {"params": self.params.model_dump(), "names": self._names, "scales": self._scales}
+        write_json(folder / "stack.json", kept | {"importance": self._importance, "dropped": self.dropped})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        import lightgbm
+
+        kept = read_json(folder / "stack.json")
+        ensemble = cls(PoolSpec.load(folder), StackParams(**kept["params"]))
+        ensemble._names, ensemble._scales = kept["names"], kept["scales"]
+        ensemble._importance, ensemble.dropped = kept["importance"], kept["dropped"]
+        files = [folder / f"booster_{number}.txt" for number in range(len(ensemble._scales))]
+        ensemble._boosters = [lightgbm.Booster(model_file=str(file)) for file in files]
+        return ensemble
+
+    def _objectives(self) -> list[dict[str, Any]]:
+        return list(self.spec.stack["objectives"])
+
+    def _input_names(self) -> list[str]:
+        ranked = [f"{name} rank" for name in self.spec.members] if self.spec.unit == "rank" else []
+        return [*self.spec.members, *ranked, *self.spec.features]
+
+    def _inputs(self, members: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """Raw scores, their within-group ranks where only ranks mean anything, and features."""
+        ranked = [comparable(members, offsets, "rank")] if self.spec.unit == "rank" else []
+        return np.column_stack([members, *ranked, features]).astype(np.float32)
+
+    def _sample(
+        self, inputs: np.ndarray, target: np.ndarray, offsets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All positives and at most `negatives_per_group` random others; groups without truth go."""
+        rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        kept = np.ones(len(rows), bool)
+        if self.spec.unit == "rank":
+            positives = np.bincount(rows, target > 0)
+            kept = positives[rows] > 0
+            if self.params.negatives_per_group is not None:
+                lottery = np.random.default_rng(self.params.seed).random(len(rows))
+                lottery[target > 0] = -1
+                order = np.lexsort((lottery, rows))
+                place = np.empty(len(rows))
+                place[order] = np.arange(len(rows)) - offsets[rows]
+                kept &= place < positives[rows] + self.params.negatives_per_group
+        _, counts = np.unique(rows[kept], return_counts=True)
+        return inputs[kept], target[kept], np.concatenate([[0], np.cumsum(counts)])
+
+    def _contributing(
+        self, inputs: np.ndarray, target: np.ndarray, offsets: np.ndarray, names: list[str]
+    ) -> np.ndarray:
+        """Columns whose mean |SHAP| on held-out groups (Lundberg and Lee 2017) is worth keeping."""
+        half = offsets[max(1, (len(offsets) - 1) // 2)]
+        if self.params.min_contribution == 0 or half == len(inputs):
+            return np.arange(len(names))
+        probe = inputs[half : half + self.params.probe_rows]
+        objective = self._objectives()[0]
+        booster = self._boost(inputs[:half], target[:half], offsets[offsets <= half], objective, n_trees=60)
+        contributions = np.abs(booster.predict(probe, pred_contrib=True)[:, :-1]).mean(axis=0)
+        shares = contributions / max(contributions.sum(), 1e-12)
+        kept = shares >= self.params.min_contribution
+        self.dropped = {names[column]: float(shares[column]) for column in np.flatnonzero(~kept)}
+        return np.flatnonzero(kept) if kept.any() else np.arange(len(names))
+
+    def _boost(
+        self,
+        inputs: np.ndarray,
+        target: np.ndarray,
+        offsets: np.ndarray,
+        objective: dict[str, Any],
+        n_trees: int | None = None,
+    ) -> Any:
+        import lightgbm
+
+        chosen = self.params
+        settings = {
+            "num_leaves": chosen.n_leaves,
+            "learning_rate": chosen.learning_rate,
+            "min_data_in_leaf": chosen.min_rows_per_leaf,
+            "feature_fraction": chosen.feature_fraction,
+            "bagging_fraction": chosen.row_fraction,
+            "bagging_freq": 1,
+            "lambda_l2": chosen.l2,
+            "seed": chosen.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+        }
+        ranking = "rank" in objective["objective"]
+        data = lightgbm.Dataset(inputs, target, group=np.diff(offsets) if ranking else None)
+        return lightgbm.train(settings | objective, data, n_trees or chosen.n_trees)
+
+
+ENSEMBLE = Stack
