@@ -1,0 +1,205 @@
+"""collect: bring one shop table from its source into data/collected/, in canonical form.
+
+The stage always runs, since only the source knows whether anything is new, but it leaves the files
+alone where nothing is. Parts are whole months (UTC), so that a new day changes one file of many.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from components.core.artifacts import file_sha256, read_json, write_json
+from components.core.errors import MissingTable
+from components.core.params import read_params
+from components.core.tables import Table, missing_columns, table_named
+from components.settings import settings
+from components.sources.shop import source_of
+from components.sources.source import Source
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1  # raise when the layout of the parts changes, so that old ones are written anew
+ROW_GROUP = 250_000  # rows; also the most that validate holds as a pandas frame
+
+
+def collect(table: str) -> None:
+    """Write data/collected/<table>/part-*.parquet and meta.json, or leave them where nothing is new.
+
+    A shop without the table gets a folder that says so; raises DataError where the table is
+    there but cannot be brought to the canonical columns.
+    """
+    params, target = read_params(), settings().data / "collected" / table
+    try:
+        source = source_of(table, params)
+        state = _state(source, params)
+        if _unchanged(target, state):
+            log.info("%s: nothing new at the source", table)
+            return
+        _write(source, target, params)
+    except MissingTable as error:
+        log.warning("%s; what needs this table is switched off", error)
+        _write_missing(table, target)
+        return
+    _remember(target, state)
+
+
+def keep_reference(table: str) -> None:
+    """Keep the profile of the data just released, so that later data is compared with it.
+
+    Copies data/quality/<table>.profile.json to shop/reference/<table>/<as_of>.json. A table without
+    times takes the as_of of the transactions that were released with it.
+    """
+    here = settings()
+    profile = here.data / "quality" / f"{table}.profile.json"
+    if not profile.is_file():
+        return
+    content = read_json(profile)
+    as_of = content["as_of"] or read_json(here.data / "collected" / "transactions" / "meta.json")["as_of"]
+    if as_of is not None:
+        write_json(here.home / "reference" / table / f"{_file_stem(as_of)}.json", content | {"as_of": as_of})
+
+
+def _write(source: Source, target: Path, params: dict[str, Any]) -> None:
+    table, timezone = table_named(source.table), str(params.get("timezone", "UTC"))
+    lacking = missing_columns(source.found_columns(), table.name)
+    if lacking:
+        log.warning("%s: the source has no %s; what needs them is switched off", table.name, ", ".join(lacking))
+    with _replaced(target) as folder:
+        rows = _write_parts(source.read(), table, folder)
+        meta = {
+            "table": table.name,
+            "as_of": _as_of(folder, table, timezone),
+            "rows": rows,
+            "source": params["sources"][table.name],
+            "missing_columns": lacking,
+            "timezone": timezone,
+            "content": _content(folder),
+        }
+        write_json(folder / "meta.json", meta | _reference(meta))
+    log.info("%s: %d rows%s", table.name, rows, f", as of {meta['as_of']}" if meta["as_of"] else "")
+
+
+def _write_missing(table: str, target: Path) -> None:
+    lacking = list(table_named(table).optional)
+    with _replaced(target) as folder:
+        meta = {"table": table, "as_of": None, "rows": 0, "missing": True, "source": None, "missing_columns": lacking}
+        write_json(folder / "meta.json", meta)
+
+
+def _write_parts(rows: pl.LazyFrame, table: Table, folder: Path) -> int:
+    """One part per month, each sorted by time, then key, then all else, so that equal rows give equal bytes.
+
+    Rows stream into one file per month first, so no more than a month is ever sorted in memory.
+    """
+    if table.time is None:
+        return _write_part(rows, table, folder / "part-all.parquet")
+    month = pl.col(table.time).dt.strftime("%Y-%m").fill_null("undated")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        rows.sink_parquet(pl.PartitionBy(scratch, key={"month": month}, include_key=False), mkdir=True)
+        months = sorted(path for path in Path(scratch).iterdir())
+        return sum(
+            _write_part(pl.scan_parquet(path, hive_partitioning=False), table, folder / f"part-{path.name.removeprefix('month=')}.parquet")
+            for path in months
+        )
+
+
+def _write_part(rows: pl.LazyFrame, table: Table, path: Path) -> int:
+    leading = [*([table.time] if table.time else []), *table.key]
+    order = [*leading, *(column for column in table.schema if column not in leading)]
+    part = rows.select(list(table.schema)).sort(order).collect()
+    part.write_parquet(path, compression="zstd", row_group_size=ROW_GROUP)
+    return part.height
+
+
+def _as_of(folder: Path, table: Table, timezone: str) -> str | None:
+    """The end of the data: the midnight in the shop's timezone after the newest row, as ISO text in UTC."""
+    parts = sorted(folder.glob("part-*.parquet"))
+    if table.time is None or not parts:
+        return None
+    newest: datetime | None = pl.scan_parquet(parts).select(pl.col(table.time).max()).collect().item()
+    if newest is None:
+        return None
+    local = newest.astimezone(ZoneInfo(timezone))
+    midnight = datetime.combine(local.date() + timedelta(days=1), datetime.min.time(), ZoneInfo(timezone))
+    return midnight.astimezone(UTC).isoformat()
+
+
+def _content(folder: Path) -> str:
+    """One hash over the parts' bytes."""
+    parts = sorted(folder.glob("part-*.parquet"))
+    return hashlib.sha256("".join(file_sha256(part) for part in parts).encode()).hexdigest()
+
+
+def _reference(meta: dict[str, Any]) -> dict[str, Any]:
+    """The newest released profile of older data; never of these very rows, or a release would change its own inputs."""
+    folder = settings().home / "reference" / meta["table"]
+    for path in sorted(folder.glob("*.json"), reverse=True):
+        profile = read_json(path)
+        older = meta["as_of"] is None or datetime.fromisoformat(profile["as_of"]) < datetime.fromisoformat(meta["as_of"])
+        if older and profile["content"] != meta["content"]:
+            return {"reference": profile}
+    return {}
+
+
+def _file_stem(as_of: str) -> str:
+    return datetime.fromisoformat(as_of).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _state(source: Source, params: dict[str, Any]) -> dict[str, Any] | None:
+    """What decides whether the parts must be written anew; None where only reading can tell."""
+    fingerprint = source.fingerprint()
+    if fingerprint is None:
+        return None
+    block = [FORMAT, fingerprint, params["sources"][source.table], params.get("timezone")]
+    return {"inputs": hashlib.sha256(json.dumps(block, sort_keys=True, default=str).encode()).hexdigest()}
+
+
+def _state_file(target: Path) -> Path:
+    # Beside the folder, not in it: DVC would take a changed mtime at the source for changed data.
+    return target.with_name(f".{target.name}.state.json")
+
+
+def _outputs(target: Path) -> dict[str, Any]:
+    parts = {path.name: path.stat().st_size for path in sorted(target.glob("part-*.parquet"))}
+    return {"parts": parts, "meta": file_sha256(target / "meta.json")}
+
+
+def _unchanged(target: Path, state: dict[str, Any] | None) -> bool:
+    """Whether `target` holds what was written from these inputs (and DVC checked out nothing else since)."""
+    if state is None or not _state_file(target).is_file() or not (target / "meta.json").is_file():
+        return False
+    meta = read_json(target / "meta.json")
+    same = read_json(_state_file(target)) == state | _outputs(target)
+    return same and _reference(meta) == {key: meta[key] for key in ("reference",) if key in meta}
+
+
+def _remember(target: Path, state: dict[str, Any] | None) -> None:
+    if state is not None:
+        write_json(_state_file(target), state | _outputs(target))
+
+
+@contextmanager
+def _replaced(target: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `target` only when it is complete."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield fresh
+        fresh.chmod(0o755)
+        if target.exists():
+            shutil.rmtree(target)
+        fresh.rename(target)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
