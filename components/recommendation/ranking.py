@@ -18,7 +18,7 @@ CHUNK_VALUES = 16_000_000  # scores held at once: 64 MB of float32
 class WholeCatalogue:
     """A recommender that can score every item of its catalogue for a chunk of queries."""
 
-    n_items: int
+    n_items: int = 0  # until fitted, so that an unfitted model gets as far as saying so
 
     def scores(self, histories: Histories) -> np.ndarray:
         """Relevance of every item, (n_queries, n_items) float32; NaN where it cannot say."""

@@ -1,0 +1,173 @@
+"""The contract that every model found on disk keeps, whatever its application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import components
+from components.core.errors import NotFitted, ParamsError
+from components.core.model import Model, make_model, model_class, model_names
+from components.recommendation.histories import LISTS
+
+UNHEARD = 4321  # an item code that no train table holds
+
+# Says the same to everybody, so it cannot keep customers' colours apart; it has exact tests of its own.
+IMPERSONAL = {("recommendation", "popularity")}
+
+# Settings for problems of forty customers; every other model keeps its defaults.
+SMALL: dict[tuple[str, str], dict[str, object]] = {
+    ("recommendation", "tifu_knn"): {"neighbours": 10},  # the default asks more neighbours than there are customers
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A tiny problem of one application: what to learn from, what to ask, and who answers well."""
+
+    keys: list[str]
+    train: pl.DataFrame
+    queries: pl.DataFrame
+    strange: pl.DataFrame  # the same queries and what a model may meet but cannot know
+    hits: Callable[[pl.DataFrame], float]  # share of answers that are right
+
+
+def colour_kept(scores: pl.DataFrame) -> float:
+    """Share of each customer's best five items that have the customer's colour."""
+    top = scores.sort("score", descending=True).group_by("query", maintain_order=True).head(5)
+    return float((top["query"] % 2 == top["item"] % 2).mean())  # type: ignore[arg-type]
+
+
+def with_strangers(queries: pl.DataFrame) -> pl.DataFrame:
+    """Every query may also choose an unheard-of item, and one query has no history."""
+    first = queries.head(1)
+    empty = first.with_columns(
+        *(pl.lit([], dtype=dtype).alias(name) for name, dtype in first.schema.items() if name in LISTS),
+        query=pl.lit(999, dtype=pl.Int32),
+    )
+    unheard = pl.col("candidates").list.concat(pl.lit([UNHEARD], dtype=pl.List(pl.Int32)))
+    return pl.concat([queries, empty]).with_columns(candidates=unheard)
+
+
+@pytest.fixture(scope="session")
+def problems(checkerboard: tuple[pl.DataFrame, pl.DataFrame]) -> dict[str, Problem]:
+    """One known-answer problem per application."""
+    train, queries = checkerboard
+    return {"recommendation": Problem(["query", "item"], train, queries, with_strangers(queries), colour_kept)}
+
+
+def applications() -> list[str]:
+    root = Path(components.__file__).parent
+    return sorted(path.parent.name for path in root.glob("*/models") if path.is_dir())
+
+
+EVERY = [pytest.param(app, name, id=f"{app}-{name}") for app in applications() for name in model_names(app)]
+every_model = pytest.mark.parametrize(("app", "name"), EVERY)
+
+
+def made(app: str, name: str) -> Model:
+    return make_model(app, name, dict(SMALL.get((app, name), {})))
+
+
+@pytest.fixture(scope="module")
+def fitted(problems: dict[str, Problem]) -> Callable[[str, str], Model]:
+    """Each model fitted once to its application's problem."""
+    cache: dict[tuple[str, str], Model] = {}
+
+    def get(app: str, name: str) -> Model:
+        if (app, name) not in cache:
+            cache[app, name] = made(app, name).fit(problems[app].train)
+        return cache[app, name]
+
+    return get
+
+
+@every_model
+def test_answer_is_a_score_table(app: str, name: str, problems, fitted) -> None:
+    problem = problems[app]
+    answer = fitted(app, name).predict(problem.queries)
+    assert answer.columns == [*problem.keys, "score"]
+    assert answer.schema["score"] == pl.Float64
+    assert answer["score"].is_finite().all()
+    assert answer.select(problem.keys).is_unique().all()
+    assert answer.height > 0
+
+
+@every_model
+def test_fitting_again_changes_nothing(app: str, name: str, problems, fitted) -> None:
+    problem = problems[app]
+    expected = fitted(app, name).predict(problem.queries)
+    other = made(app, name).fit(problem.train)
+    assert_frame_equal(other.predict(problem.queries), expected, check_exact=True)  # same seed, same answer
+    assert_frame_equal(other.fit(problem.train).predict(problem.queries), expected, check_exact=True)
+
+
+@every_model
+def test_loaded_model_predicts_identically(app: str, name: str, problems, fitted, tmp_path: Path) -> None:
+    model = fitted(app, name)
+    model.save(tmp_path / name)
+    loaded = model_class(app, name).load(tmp_path / name)
+    for queries in (problems[app].queries, problems[app].strange):
+        assert_frame_equal(loaded.predict(queries), model.predict(queries), check_exact=True)
+
+
+@every_model
+def test_saved_folder_holds_no_pickle(app: str, name: str, fitted, tmp_path: Path) -> None:
+    fitted(app, name).save(tmp_path / name)
+    files = [path for path in (tmp_path / name).rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        assert path.suffix in {".npy", ".json", ".txt", ".safetensors", ".parquet"}, path
+        if path.suffix == ".npy":
+            assert np.load(path, allow_pickle=False).dtype != object
+
+
+@every_model
+def test_unknown_parameters_are_refused(app: str, name: str) -> None:
+    with pytest.raises(ParamsError, match="no_such_parameter"):
+        make_model(app, name, {"no_such_parameter": 1})
+
+
+@every_model
+def test_use_before_fit_is_refused(app: str, name: str, problems, tmp_path: Path) -> None:
+    with pytest.raises(NotFitted, match="fit"):
+        made(app, name).predict(problems[app].queries)
+    with pytest.raises(NotFitted, match="fit"):
+        made(app, name).save(tmp_path / name)
+
+
+@every_model
+def test_what_a_model_cannot_know_is_left_out(app: str, name: str, problems, fitted) -> None:
+    problem, model = problems[app], fitted(app, name)
+    answer = model.predict(problem.strange)
+    assert answer["score"].is_finite().all()
+    usual = model.predict(problem.queries)
+    shared = answer.join(usual.select(problem.keys), on=problem.keys, how="semi")
+    assert_frame_equal(shared, usual, rel_tol=1e-5, abs_tol=1e-7)  # strangers change no other answer
+    if app == "recommendation":
+        assert UNHEARD not in answer["item"].to_list()
+
+
+@every_model
+def test_small_problem_is_solved(app: str, name: str, problems, fitted) -> None:
+    if (app, name) in IMPERSONAL:
+        pytest.skip("the same answer for everybody: cannot know a customer's colour")
+    problem = problems[app]
+    assert problem.hits(fitted(app, name).predict(problem.queries)) > 0.95
+
+
+@pytest.mark.parametrize("name", model_names("recommendation"))
+def test_candidates_are_the_best_of_the_catalogue(name: str, problems, fitted) -> None:
+    problem, model = problems["recommendation"], fitted("recommendation", name)
+    few = model.candidates(problem.queries, 3)
+    scores = model.predict(problem.queries)
+    best = scores.sort("score", descending=True).group_by("query").head(3)
+    assert few.group_by("query").len()["len"].max() <= 3
+    columns = ["query", "score"]
+    assert_frame_equal(few.select(columns).sort(columns), best.select(columns).sort(columns), rel_tol=1e-5)
