@@ -61,5 +61,5 @@ def test_item_never_bought_by_a_customer_scores_nothing_and_breaks_nothing() -> 
 
 def test_says_beforehand_that_memory_is_short(checkerboard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_MEMORY_GIB", "0.00001")
-    with pytest.raises(DoesNotFit, match="ease, a system of 20 unknowns: expected at least .* GiB"):
+    with pytest.raises(DoesNotFit, match=r"ease, a system of 20 unknowns: expected at least .* GiB"):
         Ease().fit(checkerboard[0])
