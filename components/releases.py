@@ -25,6 +25,7 @@ from components.core.artifacts import (
     folder_checksums,
     read_json,
     write_json,
+    write_text,
 )
 from components.core.errors import ReleaseError, ShopError
 from components.settings import settings
@@ -99,6 +100,7 @@ def point(application: str, version: str, why: str) -> None:
     before = live(application)
     entry = {"application": application, "version": version, "at": _now(), "why": why, "previous": before}
     write_json(pointer_path(application), entry)
+    write_text(_shelf(application) / ".bentoignore", f"/*\n!/{version}/\n")  # `bentoml build` packs the live one
     log.info("%s is live with release %s (before: %s): %s", application, version, before, why)
 
 
@@ -122,7 +124,7 @@ def version_of(bundle: Path) -> str:
 
 def _check_bytes(folder: Path, version: str) -> None:
     expected = read_json(folder / CHECKSUMS)
-    found = {name: digest for name, digest in folder_checksums(folder).items() if name != RELEASE}
+    found = folder_checksums(folder)
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if not version.endswith(_seal_of(folder)):
         wrong.insert(0, CHECKSUMS)

@@ -20,6 +20,7 @@ import numpy as np
 from components.core.errors import ArtifactError
 
 CHECKSUMS = "checksums.json"
+UNSEALED = (CHECKSUMS, "release.json")  # the list itself, and what the shelf writes beside a sealed bundle
 
 
 def _sync(path: Path) -> None:
@@ -104,11 +105,11 @@ def file_sha256(path: Path) -> str:
 
 
 def folder_checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 by relative path of every file in `folder`, except the list itself."""
+    """SHA-256 by relative path of every file in `folder`, except UNSEALED."""
     return {
         path.relative_to(folder).as_posix(): file_sha256(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != CHECKSUMS
+        if path.is_file() and path.name not in UNSEALED
     }
 
 

@@ -1,0 +1,105 @@
+"""Answers computed when a release is packaged, so that a request only filters and words them.
+
+Known customers whose history is the release's own get their ranking and reasons from here. What is
+not here (anonymous sessions, customers beyond `most`) is computed on request by the same code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from components.core.artifacts import load_array, save_arrays
+from components.recommendation.histories import Histories
+from components.recommendation.reasons import Kind, Reason, explain
+
+if TYPE_CHECKING:
+    from components.recommendation.answer import Answerer
+
+ARRAYS = ("offsets", "items", "scores", "kinds", "companions")
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """One customer's answer, best first."""
+
+    items: np.ndarray
+    scores: np.ndarray
+    kinds: np.ndarray
+    companions: np.ndarray
+
+    def reasons(self, codes: np.ndarray) -> list[Reason]:
+        """Reasons of items that are among these."""
+        order = np.argsort(self.items)
+        places = order[np.searchsorted(self.items, codes, sorter=order)]
+        return [
+            Reason(Kind(kind), companion)
+            for kind, companion in zip(self.kinds[places].tolist(), self.companions[places].tolist(), strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Rows are those of the histories; a customer without an answer is an empty row.
+
+    offsets (n_customers + 1,) int64; items and companions int32, scores float32, kinds int8
+    """
+
+    offsets: np.ndarray
+    items: np.ndarray
+    scores: np.ndarray
+    kinds: np.ndarray
+    companions: np.ndarray
+
+    def of(self, row: int) -> One | None:
+        """The answer of one customer, if there is one."""
+        part = slice(self.offsets[row], self.offsets[row + 1])
+        if part.start == part.stop:
+            return None
+        return One(self.items[part], self.scores[part], self.kinds[part], self.companions[part])
+
+    def save(self, folder: Path) -> None:
+        """One .npy per array."""
+        save_arrays(folder, {name: getattr(self, name) for name in ARRAYS})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The arrays that `save` wrote, memory-mapped."""
+        return cls(**{name: load_array(folder, name) for name in ARRAYS})
+
+
+def prepare(answerer: Answerer, depth: int = 30, most: int = 20_000) -> Prepared:
+    """The first `depth` items of each customer and their reasons, for the `most` customers seen last."""
+    histories = answerer.histories
+    empty = One(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int8), np.empty(0, np.int32))
+    chosen = _seen_last(histories, most)
+    found = [_one(answerer, histories.part(r, r + 1), depth) if chosen[r] else empty for r in range(len(histories))]
+    offsets = np.concatenate([[0], np.cumsum([len(one.items) for one in found])]).astype(np.int64)
+    columns = {
+        name: np.concatenate([getattr(empty, name), *(getattr(one, name) for one in found)]) for name in ARRAYS[1:]
+    }
+    return Prepared(offsets, **columns)
+
+
+def _one(answerer: Answerer, history: Histories, depth: int) -> One:
+    ranking = answerer.rank(history)
+    shown = ranking.items[answerer.catalogue.available[ranking.items]][:depth]
+    reasons = explain(history, ranking, shown, answerer.scorer)
+    places = np.flatnonzero(np.isin(ranking.items, shown))
+    return One(
+        shown,
+        ranking.scores[places].astype(np.float32),
+        np.array([reason.kind for reason in reasons], np.int8),
+        np.array([reason.companion for reason in reasons], np.int32),
+    )
+
+
+def _seen_last(histories: Histories, most: int) -> np.ndarray:
+    """The `most` customers with the latest event, (n_customers,) bool; those without events never."""
+    some = np.diff(histories.offsets) > 0
+    since = np.full(len(histories), np.inf)
+    since[some] = histories.days_ago[histories.offsets[1:][some] - 1]
+    return some & (np.argsort(np.argsort(since, kind="stable")) < most)
