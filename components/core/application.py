@@ -21,6 +21,8 @@ from components.core.gate import Gate
 Featurise = Callable[[Mapping[str, pl.LazyFrame], str, Mapping[str, Any], Path], None]
 # outcomes(scores, queries, truth, pool): one row per group, metric columns and slice columns
 Outcomes = Callable[[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame], pl.DataFrame]
+# summary(scores, pool): figures of all answers together, such as coverage
+Summary = Callable[[pl.DataFrame, pl.DataFrame], dict[str, float]]
 # objective(scores, labels, offsets of the groups): higher is better
 Objective = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 
@@ -34,9 +36,9 @@ class Application:
     optional      shop tables that add something where a shop has them
     unit          "rank": only the order within a group means anything, so members become
                   within-group ranks before they are combined; "score": values are comparable
-    label_dtype   how truth joins the pool: missing labels become 0
     metrics       metric -> which direction is better; the first decides
-    slices        columns of `outcomes` by which figures are broken down
+    slices        columns of `outcomes` by which figures are broken down; its column `headline`
+                  says which rows make the figures of the whole
     stack         LightGBM's objective and what belongs to it
     package       writes what serving needs beside the models (catalogue, histories, ...)
     gates         floors and slacks from the application's `gates` block
@@ -51,6 +53,7 @@ class Application:
     slices: tuple[str, ...]
     featurise: Featurise
     outcomes: Outcomes
+    summary: Summary
     objective: Objective
     stack: Mapping[str, Any]
     package: Callable[[Path, Path], None]

@@ -6,12 +6,15 @@ batch scoring (thousands of queries) and one request, so there is one implementa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 import polars as pl
 from scipy import sparse
+
+from components.core.artifacts import load_array, save_arrays
 
 LISTS = ("items", "days_ago", "weights", "baskets")
 
@@ -73,6 +76,15 @@ class Histories:
         n = len(items)
         zeros = np.zeros(n, np.float32)
         return cls(np.array([0, n]), items.astype(np.int32), zeros, zeros + 1, np.zeros(n, np.int32))
+
+    def save(self, folder: Path) -> None:
+        """One .npy per array."""
+        save_arrays(folder, {field.name: getattr(self, field.name) for field in fields(self)})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The arrays that `save` wrote, memory-mapped."""
+        return cls(**{field.name: load_array(folder, field.name) for field in fields(cls)})
 
     def rows(self) -> np.ndarray:
         """The query's row number of every event, (n_events,) int64."""

@@ -127,7 +127,7 @@ def _rebuys(bought: pl.DataFrame) -> pl.DataFrame:
 
 def basket_neighbours(bought: pl.DataFrame, n_items: int, n_neighbours: int, min_support: int) -> sparse.csr_matrix:
     """Cosine of items over baskets, shrunk by 10 baskets; the best `n_neighbours` of each item."""
-    pairs = (bought["basket"].rank("dense").to_numpy() - 1, bought["item"].to_numpy())
+    pairs = (bought["basket"].rank("dense").cast(pl.Int64).to_numpy() - 1, bought["item"].to_numpy())
     baskets = sparse.coo_matrix(
         (np.ones(bought.height, np.float32), pairs), (int(pairs[0].max(initial=-1)) + 1, n_items)
     ).tocsr()
@@ -142,10 +142,25 @@ def basket_neighbours(bought: pl.DataFrame, n_items: int, n_neighbours: int, min
 
 
 def strongest(matrix: sparse.csr_matrix, n: int) -> sparse.csr_matrix:
-    """The `n` largest entries of each row, ties by lower column."""
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, rows))
-    place = np.arange(len(order)) - matrix.indptr[rows[order]]
-    kept = np.sort(order[place < n])
-    entries = (matrix.data[kept], (rows[kept], matrix.indices[kept]))
-    return sparse.coo_matrix(entries, shape=matrix.shape).tocsr()
+    """The `n` largest entries of each row, ties by lower column.
+
+    A loop over the rows that are too long: partitioning each is ten times faster than sorting all.
+    """
+    matrix.sort_indices()
+    kept = np.ones(matrix.nnz, bool)
+    for row in np.flatnonzero(np.diff(matrix.indptr) > n):
+        entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        kept[entries] = _largest(matrix.data[entries], n)
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[kept]
+    return sparse.csr_matrix((matrix.data[kept], (rows, matrix.indices[kept])), shape=matrix.shape)
+
+
+def _largest(values: np.ndarray, n: int) -> np.ndarray:
+    """Mask of the `n` largest values, ties by position."""
+    if n == 0:
+        return np.zeros(len(values), bool)
+    bound = np.partition(values, len(values) - n)[len(values) - n]
+    above = values > bound
+    ties = np.flatnonzero(values == bound)[: n - int(above.sum())]
+    above[ties] = True
+    return above

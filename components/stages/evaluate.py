@@ -1,0 +1,207 @@
+"""Evaluate: every single model and every ensemble on the same test rows; validation chooses, the test confirms."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from components.core.application import Application, load_application
+from components.core.artifacts import read_json, write_json
+from components.core.metrics import Interval, bootstrap
+from components.core.params import read_params, section
+from components.core.splits import fold_table
+from components.settings import settings
+from components.stages.evaluation_report import write_report
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(application: str) -> None:
+    """Write metrics.json, plots/ and evaluation/ (per-query outcomes, the page) of an application."""
+    chosen, data = load_application(application), settings().data / application
+    params = section(read_params(), application)
+    found = {fold: _outcomes(chosen, data, fold, params) for fold in ("validation", "test")}
+    rows = {name: _row(chosen, data, name, found) for name in found["test"]}
+    shipped, gain = choose(chosen, rows, found["test"], _budget(params))
+    metrics = {
+        "application": application,
+        "primary": chosen.primary,
+        "as_of": read_json(data.parent / "accepted" / chosen.tables[0] / "meta.json")["as_of"],
+        "shipped": shipped,
+        "rows": rows,
+        "gain": gain,
+        "slices": {name: _slices(chosen, table) for name, table in found["test"].items()},
+        "skipped": _skipped(data, list(params["models"])),
+    }
+    metrics["gate"] = _gate_figures(metrics)
+    for folder in ("evaluation", "plots"):
+        shutil.rmtree(data / folder, ignore_errors=True)
+        (data / folder).mkdir()
+    tables = [table.with_columns(pl.lit(name).alias("name")) for name, table in found["test"].items()]
+    pl.concat(tables, how="diagonal_relaxed").write_parquet(data / "evaluation" / "outcomes.parquet")
+    _write_plots(chosen, metrics, data)
+    write_report(metrics, _learned(data), data / "evaluation" / "report.html")
+    write_json(data / "metrics.json", metrics)
+    log.info("%s: %s", application, shipped["reason"])
+
+
+def _outcomes(application: Application, data: Path, fold: str, params: dict[str, Any]) -> dict[str, pl.DataFrame]:
+    """Per-group outcomes of every model and ensemble that has scores for the fold."""
+    queries, truth, pool = (fold_table(data / "features", fold, name) for name in ("queries", "truth", "pool"))
+    files = {name: data / "models" / name / "scores" / f"{fold}.parquet" for name in params["models"]}
+    files |= {name: data / "ensembles" / "scores" / fold / f"{name}.parquet" for name in params["ensembles"]}
+    return {
+        name: application.outcomes(pl.read_parquet(file), queries, truth, pool)
+        for name, file in files.items()
+        if file.is_file()
+    }
+
+
+def _headline(outcomes: pl.DataFrame, metric: str) -> np.ndarray:
+    values: np.ndarray = outcomes.filter("headline")[metric].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return values
+
+
+def _row(application: Application, data: Path, name: str, found: dict[str, dict[str, pl.DataFrame]]) -> dict[str, Any]:
+    kind, report = _report(data, name)
+    scores = data / ("models" if kind == "single" else "ensembles")
+    file = (
+        scores / name / "scores" / "test.parquet"
+        if kind == "single"
+        else scores / "scores" / "test" / f"{name}.parquet"
+    )
+    return {
+        "kind": kind,
+        "metrics": {
+            metric: asdict(bootstrap(_headline(found["test"][name], metric))) for metric in application.metrics
+        },
+        "summary": application.summary(pl.read_parquet(file), fold_table(data / "features", "test", "pool")),
+        "validation": {
+            metric: bootstrap(_headline(found["validation"][name], metric), n_samples=1).mean
+            for metric in application.metrics
+        },
+        **{figure: report[figure] for figure in ("seconds", "bytes", "ms_per_query")},
+    }
+
+
+def _report(data: Path, name: str) -> tuple[str, dict[str, Any]]:
+    """A model's own cost, or an ensemble's with that of the members it needs."""
+    ensembles = read_json(data / "ensembles" / "report.json")
+    if name not in ensembles:
+        return "single", read_json(data / "models" / name / "report.json")
+    members = read_json(data / "ensembles" / name / "model" / "pool.json")["members"]
+    weights = ensembles[name]["weights"]
+    used = [member for member in members if weights.get(member, 1.0) > 0]
+    parts = [ensembles[name], *[read_json(data / "models" / member / "report.json") for member in used]]
+    return "ensemble", {figure: sum(part[figure] for part in parts) for figure in ("seconds", "bytes", "ms_per_query")}
+
+
+def choose(
+    application: Application, rows: dict[str, Any], outcomes: dict[str, pl.DataFrame], budget_ms: float
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What ships and why, and the best ensemble's gain over the best single model.
+
+    Both are best on validation. The ensemble ships only where the test confirms its gain beyond
+    noise (paired bootstrap) and it keeps to the latency budget.
+    """
+    metric = application.primary
+    sign = 1 if application.metrics[metric] == "higher" else -1
+    best = {
+        kind: max(
+            (name for name in rows if rows[name]["kind"] == kind),
+            key=lambda n: sign * rows[n]["validation"][metric],
+            default=None,
+        )
+        for kind in ("single", "ensemble")
+    }
+    single, ensemble = best["single"], best["ensemble"]
+    assert single is not None  # noqa: S101 - the ensemble stage refuses to go on without a member
+    if ensemble is None:
+        nothing = {"metric": metric, "over": single, "mean": 0.0, "low": 0.0, "high": 0.0}
+        return {"name": single, "kind": "single", "reason": f"{single} ships: no ensemble was asked for"}, nothing
+    interval = paired(outcomes[ensemble], outcomes[single], metric, sign)
+    gain = {"metric": metric, "of": ensemble, "over": single, **asdict(interval)}
+    words = f"{sign * interval.mean:+.4f} {metric} [{interval.low:+.4f}, {interval.high:+.4f}] against {single}"
+    milliseconds = rows[ensemble]["ms_per_query"]
+    if sign * rows[ensemble]["validation"][metric] <= sign * rows[single]["validation"][metric]:
+        reason = f"{single} ships: validation prefers it to every ensemble (on the test {ensemble} had {words})"
+    elif interval.low <= 0:
+        reason = f"{single} ships: validation chose {ensemble}, but the test does not confirm it ({words})"
+    elif milliseconds > budget_ms:
+        reason = (
+            f"{single} ships: {ensemble} gains {words} but takes {milliseconds:.1f} ms a query, more than {budget_ms:g}"
+        )
+    else:
+        reason = f"{ensemble} ships: validation chose it and the test confirms {words}"
+        return {"name": ensemble, "kind": "ensemble", "reason": reason}, gain
+    return {"name": single, "kind": "single", "reason": reason}, gain
+
+
+def paired(ours: pl.DataFrame, theirs: pl.DataFrame, metric: str, sign: int = 1) -> Interval:
+    """Bootstrap of the per-group difference over the same groups, positive = ours is better."""
+    return bootstrap(sign * (_headline(ours, metric) - _headline(theirs, metric)))
+
+
+def _slices(application: Application, outcomes: pl.DataFrame) -> dict[str, dict[str, float]]:
+    figures = {}
+    for column in application.slices:
+        table = outcomes.group_by(column).agg(pl.col(*application.metrics).mean(), n=pl.len()).sort(column)
+        for row in table.iter_rows(named=True):
+            value = row.pop(column)
+            figures[f"{column}={value}"] = {name: figure for name, figure in row.items() if figure is not None}
+    return figures
+
+
+def _gate_figures(metrics: dict[str, Any]) -> dict[str, float]:
+    """Flat figures of what ships, for the gates: metric, slice/metric, latency and size."""
+    name = metrics["shipped"]["name"]
+    row = metrics["rows"][name]
+    figures = {metric: values["mean"] for metric, values in row["metrics"].items()}
+    for label, values in metrics["slices"][name].items():
+        figures |= {f"{label}/{metric}": figure for metric, figure in values.items()}
+    return figures | row["summary"] | {"ms_per_query": row["ms_per_query"], "mb": row["bytes"] / 1e6}
+
+
+def _budget(params: dict[str, Any]) -> float:
+    return float((params.get("gates") or {}).get("ms_per_query", 25.0))
+
+
+def _skipped(data: Path, names: list[str]) -> dict[str, str]:
+    reports = {name: read_json(data / "models" / name / "report.json") for name in names}
+    return {name: report["skipped"] for name, report in reports.items() if report["skipped"]}
+
+
+def _learned(data: Path) -> dict[str, Any]:
+    return {
+        name: {"weights": r["weights"], "dropped": r["dropped"]}
+        for name, r in read_json(data / "ensembles" / "report.json").items()
+    }
+
+
+def _write_plots(application: Application, metrics: dict[str, Any], data: Path) -> None:
+    """CSV files for `dvc plots show`."""
+    primary = metrics["primary"]
+    models = [
+        {"name": name, "kind": row["kind"], **{m: v["mean"] for m, v in row["metrics"].items()}}
+        for name, row in metrics["rows"].items()
+    ]
+    pl.DataFrame(models).sort(primary).write_csv(data / "plots" / "models.csv")
+    slices = [
+        {"name": name, "slice": label, primary: figures[primary]}
+        for name, table in metrics["slices"].items()
+        for label, figures in table.items()
+        if primary in figures
+    ]
+    pl.DataFrame(slices).write_csv(data / "plots" / "slices.csv")
+    weights = [
+        {"ensemble": name, "input": key, "weight": value}
+        for name, learned in _learned(data).items()
+        for key, value in list(learned["weights"].items())[:30]
+    ]
+    pl.DataFrame(weights).write_csv(data / "plots" / "weights.csv")

@@ -1,0 +1,37 @@
+"""Featurise: accepted shop tables become an application's folds."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+
+import polars as pl
+
+from components.core.application import load_application
+from components.core.artifacts import read_json
+from components.core.errors import MissingTable
+from components.core.params import read_params, section
+from components.settings import settings
+
+log = logging.getLogger(__name__)
+
+
+def featurise(application: str) -> None:
+    """Write data/<application>/features/; raises MissingTable where nothing can be learned without a table."""
+    chosen, data = load_application(application), settings().data
+    tables = {table: scan for table in (*chosen.tables, *chosen.optional) if (scan := _accepted(table)) is not None}
+    for table in chosen.tables:
+        if table not in tables:
+            raise MissingTable(f"{application} needs the table {table}, which sources has not; see docs/data.md")
+    absent = [table for table in chosen.optional if table not in tables]
+    if absent:
+        log.info("%s goes without %s", application, ", ".join(absent))
+    as_of = read_json(data / "accepted" / chosen.tables[0] / "meta.json")["as_of"]
+    out = data / application / "features"
+    shutil.rmtree(out, ignore_errors=True)
+    chosen.featurise(tables, as_of, section(read_params(), application), out)
+
+
+def _accepted(table: str) -> pl.LazyFrame | None:
+    folder = settings().data / "accepted" / table
+    return pl.scan_parquet(folder / "part-*.parquet") if any(folder.glob("part-*.parquet")) else None

@@ -1,0 +1,64 @@
+"""Package: what ships, with everything that serving needs, as one sealed folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from components.core.application import load_application
+from components.core.artifacts import file_sha256, folder_checksums, read_json, seal, write_json
+from components.core.bundle import FORMAT
+from components.core.params import read_params, section
+from components.settings import settings
+
+LOCK = Path("requirements.lock")
+
+
+def package(application: str) -> None:
+    """Write data/<application>/bundle/. The same inputs give the same bytes: no clock, no machine.
+
+    The models are those that were tested, fitted up to the test cut-off; histories and item
+    statistics are as of the end of the data, so that answers are fresh and figures are honest.
+    """
+    chosen, data = load_application(application), settings().data / application
+    metrics, params = read_json(data / "metrics.json"), section(read_params(), application)
+    bundle = data / "bundle"
+    shutil.rmtree(bundle, ignore_errors=True)
+    bundle.mkdir(parents=True)
+    members = _copy_shipped(metrics["shipped"], data, bundle)
+    chosen.package(data / "features", bundle)
+    if LOCK.is_file():
+        shutil.copy(LOCK, bundle / LOCK.name)
+    write_json(bundle / "manifest.json", _manifest(application, metrics, params, members, chosen.tables))
+    seal(bundle)
+
+
+def _copy_shipped(shipped: dict[str, str], data: Path, bundle: Path) -> list[str]:
+    """Copy the shipped model or ensemble with its members; answers the members' names."""
+    if shipped["kind"] == "single":
+        members = [shipped["name"]]
+    else:
+        shutil.copytree(data / "ensembles" / shipped["name"] / "model", bundle / "ensemble")
+        members = read_json(bundle / "ensemble" / "pool.json")["members"]
+    for name in members:
+        shutil.copytree(data / "models" / name / "model", bundle / "members" / name)
+    return members
+
+
+def _manifest(
+    application: str, metrics: dict[str, Any], params: dict[str, Any], members: list[str], tables: tuple[str, ...]
+) -> dict[str, Any]:
+    accepted = settings().data / "accepted"
+    return {
+        "format": FORMAT,
+        "application": application,
+        "shipped": metrics["shipped"],
+        "members": members,
+        "as_of": metrics["as_of"],
+        "params": params,
+        "data": {table: folder_checksums(accepted / table) for table in tables},
+        "metrics": {name: row["metrics"] for name, row in metrics["rows"].items()},
+        "gain": metrics["gain"],
+        "lock": file_sha256(LOCK) if LOCK.is_file() else None,
+    }
