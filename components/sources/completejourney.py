@@ -96,7 +96,7 @@ def _products(kept: Any) -> pl.LazyFrame:
 
 
 def _sentence(words: pl.Expr) -> pl.Expr:
-    """"CAKES: CREME/PUDDING" as "Cakes: creme/pudding"."""
+    """ "CAKES: CREME/PUDDING" as "Cakes: creme/pudding"."""
     tidy = words.str.replace_all(r"\s+", " ").str.replace_all(r"\s*-\s*", " - ").str.strip_chars()
     lower = tidy.str.to_lowercase()
     return pl.concat_str(lower.str.slice(0, 1).str.to_uppercase(), lower.str.slice(1))

@@ -9,10 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ import polars as pl
 
 from components.core.artifacts import file_sha256, read_json, write_json
 from components.core.errors import MissingTable
+from components.core.folders import replaced_folder
 from components.core.params import read_params
 from components.core.tables import Table, missing_columns, table_named
 from components.settings import settings
@@ -76,7 +74,7 @@ def _write(source: Source, target: Path, params: dict[str, Any]) -> None:
     lacking = missing_columns(source.found_columns(), table.name)
     if lacking:
         log.warning("%s: the source has no %s; what needs them is switched off", table.name, ", ".join(lacking))
-    with _replaced(target) as folder:
+    with replaced_folder(target) as folder:
         rows = _write_parts(source.read(), table, folder)
         meta = {
             "table": table.name,
@@ -93,7 +91,7 @@ def _write(source: Source, target: Path, params: dict[str, Any]) -> None:
 
 def _write_missing(table: str, target: Path) -> None:
     lacking = list(table_named(table).optional)
-    with _replaced(target) as folder:
+    with replaced_folder(target) as folder:
         meta = {"table": table, "as_of": None, "rows": 0, "missing": True, "source": None, "missing_columns": lacking}
         write_json(folder / "meta.json", meta)
 
@@ -110,7 +108,11 @@ def _write_parts(rows: pl.LazyFrame, table: Table, folder: Path) -> int:
         rows.sink_parquet(pl.PartitionBy(scratch, key={"month": month}, include_key=False), mkdir=True)
         months = sorted(path for path in Path(scratch).iterdir())
         return sum(
-            _write_part(pl.scan_parquet(path, hive_partitioning=False), table, folder / f"part-{path.name.removeprefix('month=')}.parquet")
+            _write_part(
+                pl.scan_parquet(path, hive_partitioning=False),
+                table,
+                folder / f"part-{path.name.removeprefix('month=')}.parquet",
+            )
             for path in months
         )
 
@@ -147,7 +149,9 @@ def _reference(meta: dict[str, Any]) -> dict[str, Any]:
     folder = settings().home / "reference" / meta["table"]
     for path in sorted(folder.glob("*.json"), reverse=True):
         profile = read_json(path)
-        older = meta["as_of"] is None or datetime.fromisoformat(profile["as_of"]) < datetime.fromisoformat(meta["as_of"])
+        older = meta["as_of"] is None or datetime.fromisoformat(profile["as_of"]) < datetime.fromisoformat(
+            meta["as_of"]
+        )
         if older and profile["content"] != meta["content"]:
             return {"reference": profile}
     return {}
@@ -188,18 +192,3 @@ def _unchanged(target: Path, state: dict[str, Any] | None) -> bool:
 def _remember(target: Path, state: dict[str, Any] | None) -> None:
     if state is not None:
         write_json(_state_file(target), state | _outputs(target))
-
-
-@contextmanager
-def _replaced(target: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `target` only when it is complete."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield fresh
-        fresh.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        fresh.rename(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)

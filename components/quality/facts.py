@@ -1,0 +1,153 @@
+"""Facts of a whole table: volumes, freshness, shares, and how far it has moved from released data.
+
+Everything is computed lazily and part by part, so memory grows with a month of rows, not with history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from components.core.tables import Table
+
+RECENT_DAYS = 28  # long enough to level out weekdays, short enough to show a change within the month
+QUIET = 0.1  # a day with fewer rows than this share of the median day counts as quiet
+COMPARED: Mapping[str, tuple[str, ...]] = {  # columns whose distribution is compared with released data
+    "transactions": ("amount", "quantity", "hour"),
+    "products": ("category",),
+    "behaviour": ("kind", "hour"),
+    "stock": ("on_hand",),
+}
+SHARES: Mapping[str, Mapping[str, pl.Expr]] = {
+    "transactions": {
+        "anonymous_share": pl.col("customer_id").is_null(),
+        "zero_amount_share": pl.col("amount") == 0,
+    },
+    "products": {
+        "untitled_share": pl.col("title").is_null(),
+        "uncategorised_share": pl.col("category").is_null(),
+        "inactive_share": ~pl.col("active"),
+    },
+    "behaviour": {"anonymous_share": pl.col("customer_id").is_null()},
+    "stock": {"out_of_stock_share": pl.col("on_hand") <= 0},
+}
+
+
+def recent_sample(parts: Sequence[Path], table: Table, as_of: str | None, timezone: str) -> pl.DataFrame:
+    """The compared columns of the newest four weeks (of all rows where a table has no times)."""
+    rows = pl.scan_parquet(parts)
+    if table.time is not None and as_of is not None:
+        rows = rows.filter(pl.col(table.time) >= datetime.fromisoformat(as_of) - timedelta(days=RECENT_DAYS))
+    return rows.select(_column(name, timezone).alias(name) for name in COMPARED[table.name]).collect()
+
+
+def profile(parts: Sequence[Path], table: Table, as_of: str | None, sample: pl.DataFrame) -> dict[str, Any]:
+    """What later data of this table is compared with: rows, recent rows a day, distributions (JSON values)."""
+    return {
+        "table": table.name,
+        "as_of": as_of,
+        "rows": pl.scan_parquet(parts).select(pl.len()).collect().item(),
+        "recent_rows_per_day": sample.height / RECENT_DAYS if table.time else None,
+        "distributions": {name: _distribution(sample[name].drop_nulls()) for name in sample.columns},
+    }
+
+
+def facts(parts: Sequence[Path], table: Table, as_of: str | None, timezone: str) -> dict[str, Any]:
+    """One value per fact, by the names that suites use; None where a fact cannot be known."""
+    rows = pl.scan_parquet(parts)
+    shares = rows.select(expression.mean().alias(name) for name, expression in SHARES[table.name].items())
+    found = shares.collect(engine="streaming").row(0, named=True)
+    found |= {"repeated_key_share": _repeated_keys(parts, table)}
+    return found | (_times(rows, table.time, as_of, timezone) if table.time is not None else {})
+
+
+def moved(now: Mapping[str, Any], sample: pl.DataFrame, reference: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Ratios and stability indices of the profile `now` and its sample against `reference`; None without one."""
+    if reference is None:
+        return {"rows_ratio": None, "recent_rows_ratio": None} | {f"{name}_psi": None for name in sample.columns}
+    before = reference["distributions"]
+    return {
+        "rows_ratio": _ratio(now["rows"], reference["rows"]),
+        "recent_rows_ratio": _ratio(now["recent_rows_per_day"], reference["recent_rows_per_day"]),
+    } | {f"{name}_psi": _psi(before.get(name), sample[name].drop_nulls()) for name in sample.columns}
+
+
+def weeks(parts: Sequence[Path], table: Table, timezone: str) -> list[dict[str, Any]]:
+    """Rows by week of the shop's time, oldest first; empty for tables without times."""
+    if table.time is None or not parts:
+        return []
+    week = pl.col(table.time).dt.convert_time_zone(timezone).dt.date().dt.truncate("1w")
+    counted = pl.scan_parquet(parts).group_by(week.alias("week")).agg(rows=pl.len()).drop_nulls().sort("week").collect()
+    return [{"week": str(row["week"]), "rows": row["rows"]} for row in counted.iter_rows(named=True)]
+
+
+def population_stability(expected: np.ndarray, found: np.ndarray) -> float:
+    """Population stability index of two lists of shares: 0 equal, above .25 by custom a real change.
+
+    Empty classes count as one in ten thousand, or a single new class would make it infinite.
+    """
+    p, q = np.maximum(expected, 1e-4), np.maximum(found, 1e-4)
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def _column(name: str, timezone: str) -> pl.Expr:
+    return pl.col("at").dt.convert_time_zone(timezone).dt.hour().cast(pl.Float64) if name == "hour" else pl.col(name)
+
+
+def _distribution(known: pl.Series) -> dict[str, Any]:
+    """Numbers by their own deciles, words by the commonest fifty."""
+    if known.dtype == pl.String:
+        counted = known.value_counts(name="n").sort(["n", known.name], descending=[True, False]).head(50)
+        return {"words": counted[known.name].to_list(), "shares": (counted["n"] / max(known.len(), 1)).to_list()}
+    numbers = known.to_numpy()
+    edges = np.unique(np.quantile(numbers, np.linspace(0.1, 0.9, 9))) if len(numbers) else np.array([])
+    return {"edges": edges.tolist(), "shares": _shares(numbers, edges).tolist()}
+
+
+def _shares(numbers: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    counts = np.bincount(np.searchsorted(edges, numbers, side="left"), minlength=len(edges) + 1)
+    return np.asarray(counts / max(counts.sum(), 1))
+
+
+def _psi(expected: Mapping[str, Any] | None, known: pl.Series) -> float | None:
+    """Stability index of values against a distribution of the profile; words not in it are one class."""
+    if not expected or not expected["shares"] or known.is_empty():
+        return None
+    before = np.array(expected["shares"])
+    if "edges" in expected:
+        return population_stability(before, _shares(known.to_numpy(), np.array(expected["edges"])))
+    counts = dict(known.value_counts(name="n").iter_rows())
+    after = np.array([counts.get(word, 0) for word in expected["words"]]) / known.len()
+    return population_stability(np.append(before, 1 - before.sum()), np.append(after, 1 - after.sum()))
+
+
+def _times(rows: pl.LazyFrame, time: str, as_of: str | None, timezone: str) -> dict[str, Any]:
+    day = pl.col(time).dt.convert_time_zone(timezone).dt.date()
+    days = rows.group_by(day=day).agg(n=pl.len(), newest=pl.col(time).max()).drop_nulls().sort("day").collect()
+    if as_of is None or days.is_empty():
+        return {"history_days": 0, "days_since_newest": None, "quiet_days": None}
+    end, newest = datetime.fromisoformat(as_of), days["newest"].max()
+    busy = days.filter(pl.col("n") >= QUIET * pl.col("n").median())["newest"].max()
+    return {
+        "history_days": (days["day"][-1] - days["day"][0]).days + 1,
+        "days_since_newest": (end - newest).total_seconds() / 86400,
+        "quiet_days": (end - busy).total_seconds() / 86400,
+    }
+
+
+def _repeated_keys(parts: Sequence[Path], table: Table) -> float | None:
+    """Share of rows whose key stood in an earlier row of the same part."""
+    total = repeated = 0
+    for part in parts:
+        keys = pl.scan_parquet(part).select(n=pl.len(), unique=pl.struct(table.key).n_unique()).collect()
+        total, repeated = total + keys["n"][0], repeated + keys["n"][0] - keys["unique"][0]
+    return repeated / total if total else None
+
+
+def _ratio(value: float | None, base: float | None) -> float | None:
+    return value / base if value is not None and base else None

@@ -1,0 +1,148 @@
+"""The duel before a release: the candidate and the live champion on the same test rows, judged by the gates."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from components.core.application import Application, load_application
+from components.core.artifacts import folder_bytes
+from components.core.bundle import load_bundle
+from components.core.errors import ShopError
+from components.core.gate import Verdict, judge_all
+from components.core.metrics import bootstrap
+from components.core.params import section
+from components.core.splits import fold_table
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The candidate's test rows, which both must score."""
+
+    queries: pl.DataFrame
+    pool: pl.DataFrame
+    truth: pl.DataFrame
+
+    @classmethod
+    def of(cls, features: Path) -> Rows:
+        """The test fold that featurise wrote."""
+        return cls(*(fold_table(features, "test", table) for table in ("queries", "pool", "truth")))
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """What one side reached: one row of outcomes per group, and what it costs."""
+
+    outcomes: pl.DataFrame
+    figures: dict[str, float]  # metric, or "slice=value/metric", and ms_per_query, mb
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What all rules said, and the paired difference in the deciding metric."""
+
+    passed: bool
+    verdicts: Sequence[Verdict]
+    difference: dict[str, float] | None
+    candidate: dict[str, float]
+    champion: dict[str, float] | None
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is refused; where it passed, what each rule found."""
+        lost = [verdict.reason for verdict in self.verdicts if not verdict.passed]
+        return lost or [verdict.reason for verdict in self.verdicts]
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "verdicts": [asdict(verdict) for verdict in self.verdicts], "reasons": self.reasons}
+
+
+def duel(application: str, params: Mapping[str, Any], features: Path, bundle: Path, live: Path | None) -> Judgement:
+    """Judge the bundle against the floors and, where there is one, the live release.
+
+    Args:
+        application: its name.
+        params: the whole of params.yaml.
+        features: data/<application>/features of the candidate.
+        bundle: the candidate's sealed folder.
+        live: the champion's folder.
+
+    Raises:
+        ArtifactError: the candidate's bundle is not what was sealed.
+    """
+    chosen, rows = load_application(application), Rows.of(features)
+    candidate = show(chosen, rows, bundle)
+    champion, note = _champion(chosen, rows, bundle, live)
+    gates = chosen.gates(section(dict(params), application).get("gates") or {})
+    verdicts = judge_all(gates, candidate.figures, champion.figures if champion else None)
+    if note:
+        verdicts.append(Verdict(True, "champion", note))
+    return Judgement(
+        passed=all(verdict.passed for verdict in verdicts),
+        verdicts=verdicts,
+        difference=paired_difference(chosen, candidate, champion) if champion else None,
+        candidate=candidate.figures,
+        champion=champion.figures if champion else None,
+    )
+
+
+def show(application: Application, rows: Rows, folder: Path, catalogue: Path | None = None) -> Showing:
+    """Score the rows with the bundle in `folder`; `catalogue` is the bundle whose codes the rows carry."""
+    bundle = load_bundle(folder)
+    queries, pool, back = rows.queries, rows.pool, None
+    recode = getattr(application, "recode", None)
+    if catalogue is not None and recode is not None:
+        queries, pool, back = recode(catalogue, folder, queries, pool)
+    began = time.perf_counter()
+    scores = bundle.predict(queries, pool)
+    milliseconds = 1000 * (time.perf_counter() - began) / max(queries.height, 1)
+    outcomes = application.outcomes(back(scores) if back else scores, rows.queries, rows.truth, rows.pool)
+    costs = {"ms_per_query": milliseconds, "mb": folder_bytes(folder) / 1e6}
+    return Showing(outcomes, {**figures(application, outcomes), **costs})
+
+
+def figures(application: Application, outcomes: pl.DataFrame) -> dict[str, float]:
+    """The mean of each metric over the headline groups, and as "slice=value/metric" within each slice."""
+    metrics = [name for name in application.metrics if name in outcomes.columns]
+    found = {name: value for name in metrics if (value := _mean(outcomes.filter("headline"), name)) is not None}
+    for column in application.slices:
+        for (value,), part in outcomes.group_by(column, maintain_order=True):
+            for name in metrics:
+                if value is not None and (mean := _mean(part, name)) is not None:
+                    found[f"{column}={value}/{name}"] = mean
+    return found
+
+
+def _mean(outcomes: pl.DataFrame, metric: str) -> float | None:
+    mean = outcomes[metric].fill_nan(None).mean()
+    return float(mean) if isinstance(mean, int | float) else None
+
+
+def paired_difference(application: Application, candidate: Showing, champion: Showing) -> dict[str, float]:
+    """Candidate minus champion in the deciding metric, group by group: mean and 95 % interval."""
+    metric, group = application.primary, application.group
+    both = (
+        candidate.outcomes.filter("headline")
+        .select(group, metric)
+        .join(champion.outcomes.select(group, other=metric), on=group, how="inner", maintain_order="left")
+    )
+    return asdict(bootstrap((both[metric] - both["other"]).to_numpy()))
+
+
+def _champion(application: Application, rows: Rows, bundle: Path, live: Path | None) -> tuple[Showing | None, str]:
+    """The live release on the same rows. One that cannot score them must not bar every later release."""
+    if live is None:
+        return None, ""
+    try:
+        return show(application, rows, live, catalogue=bundle), ""
+    except (ShopError, pl.exceptions.PolarsError) as error:
+        log.warning("%s: the live release cannot score today's rows (%s); only the floors speak", live.name, error)
+        return None, f"the live {live.name} cannot score today's rows ({error}), so only the floors spoke"

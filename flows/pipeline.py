@@ -1,0 +1,165 @@
+"""The loop as a Prefect flow: one task per stale stage of the graph, then the release of what came out.
+
+python -m flows.pipeline [--applications recommendation ...] [--profile quick|full]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import flows  # noqa: F401 - sets the environment that Prefect reads on import, so it comes first
+
+os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")  # the board shows the rest
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+from rich.console import Console
+
+from components.core.errors import ShopError
+from components.core.params import read_params
+from components.logs import set_up_logs
+from components.settings import settings
+from flows.crew import Crew, StageFailed, only_run, sensible_slots
+from flows.graph import Graph, read_graph, read_stale
+from flows.profiles import apply_profile
+from flows.progress import ProgressBoard
+from flows.release import Released, release
+from flows.scoreboard import metrics_of, print_scores, quality_markdown, rows_of
+from flows.server import some_server
+
+# Waiting tasks occupy threads, so these are many; the crew's slots bound what really runs.
+THREADS: Any = ThreadPoolTaskRunner(max_workers=256)
+
+
+@flow(name="pipeline", task_runner=THREADS, validate_parameters=False)
+def pipeline(applications: list[str] | None = None, reason: str = "run by hand", slots: int | None = None) -> list[str]:
+    """Bring the applications up to date and release them; returns the versions that are live now.
+
+    Args:
+        applications: names from params.yaml; all of `applications` where left out.
+        reason: why it runs now, for the audit trail.
+        slots: stages at once; what the machine bears where left out.
+    """
+    root, chosen = Path(), applications or list(read_params()["applications"])
+    console = Console(stderr=False)
+    with only_run(root), ProgressBoard(console) as board:
+        graph = read_graph(root).of(chosen)
+        crew = Crew(root, settings().home / "logs", board, slots or sensible_slots())
+        failed = _bring_up_to_date(graph, crew, board.expect, root)
+    _publish_quality(graph)
+    spared = [name for name in chosen if not _touches(graph, failed, name)]
+    released, refused = _release_all(spared, reason, console)
+    for problem in (*failed.values(), *refused):
+        console.print(f"[red]not released:[/] {problem}", highlight=False)
+    if failed or refused:
+        raise ShopError((*failed.values(), *refused)[0])
+    return [result.version for result in released]
+
+
+def _bring_up_to_date(graph: Graph, crew: Crew, expect: Callable[[int], None], root: Path) -> dict[str, str]:
+    """Run what is stale; returns the stages that failed, each with its reason."""
+
+    @task(task_run_name="{name}", cache_policy=NO_CACHE)
+    def stage(name: str) -> str:
+        return crew.run(name)
+
+    submit: Callable[..., PrefectFuture[Any]] = stage.submit  # its overloads know no wait_for beside parameters
+
+    def run(names: Iterable[str], barred: Iterable[str] = ()) -> dict[str, str]:
+        """Every stage waits for its upstreams among `names`, and for nothing else."""
+        wanted, futures = set(names) - set(barred), dict[str, PrefectFuture[Any]]()
+        expect(len(wanted))
+        for name in (one.name for one in graph if one.name in wanted):
+            needs = [futures[upstream] for upstream in graph.stages[name].upstreams if upstream in futures]
+            futures[name] = submit(name, wait_for=needs)
+        try:
+            for future in futures.values():
+                future.wait()
+        except BaseException:  # Ctrl-C, or Prefect cancelling the run
+            crew.stop()
+            raise
+        return {name: why for name, future in futures.items() if (why := _failure(future.state))}
+
+    # what reads from outside the graph first: only then can DVC say what is stale
+    failed = run(one.name for one in graph if one.always and not one.upstreams)
+    first = {one.name for one in graph if one.always and not one.upstreams}
+    stale = graph.downstreams((read_stale(root).keys() & graph.stages.keys()) - first)
+    return failed | run(stale, barred=graph.downstreams(failed) | first)
+
+
+def _failure(state: State[Any]) -> str | None:
+    """Why a stage failed; None where it did not, or was only kept from running by another's failure."""
+    if not (state.is_failed() or state.is_crashed()):
+        return None
+    error = state.result(raise_on_failure=False)
+    return str(error) if isinstance(error, StageFailed) else f"{type(error).__name__}: {error}"
+
+
+def _touches(graph: Graph, failed: Iterable[str], application: str) -> bool:
+    lost = graph.downstreams(failed)
+    return any(graph.stages[name].application == application for name in lost)
+
+
+def _release_all(applications: Sequence[str], reason: str, console: Console) -> tuple[list[Released], list[str]]:
+    """The scores, then the duel, of each application; a refusal of one does not hold back the next."""
+    released, refused = list[Released](), list[str]()
+    for application in applications:
+        metrics = metrics_of(settings().data, application)
+        print_scores(console, metrics)
+        create_table_artifact(rows_of(metrics), key=f"{application}-scores", description=metrics["shipped"]["reason"])
+        try:
+            result = release(application, reason)
+        except ShopError as error:
+            refused.append(f"{application}: {error}")
+        else:
+            released.append(result)
+            console.print(f"[green]{result.words}[/]", highlight=False)
+    return released, refused
+
+
+def _publish_quality(graph: Graph) -> None:
+    tables = [one.name.partition("@")[2] for one in graph if one.name.startswith("validate@")]
+    if tables:
+        create_markdown_artifact(quality_markdown(settings().data, tables), key="quality", description="Data quality")
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__.splitlines()[0])
+    parser.add_argument("--applications", nargs="+", metavar="NAME", help="only these (default: all of params.yaml)")
+    parser.add_argument("--profile", metavar="NAME", help="first write this block of `profiles` into params.yaml")
+    parser.add_argument("--side-by-side", type=int, metavar="N", help="stages at once")
+    parser.add_argument("--reason", default="run by hand", help="for the audit trail")
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the flow; a mistake or a refusal is one line and status 1, Ctrl-C is status 130."""
+    asked, console = _arguments(words), Console(stderr=True)
+    set_up_logs(settings().log_level, settings().log_json)
+    try:
+        if asked.profile:
+            for change in apply_profile(asked.profile):
+                console.print(f"params.yaml: {change}", highlight=False)
+        with some_server():
+            pipeline(asked.applications, asked.reason, asked.side_by_side)
+    except ShopError as error:
+        console.print(f"[red]error:[/] {error}", highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on where this one ended")
+        return 130
+    console.print("next: [bold]make serve[/]", highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""A tiny shop's release, made by the project's own featurise, models and ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from components import releases
+from components.core.artifacts import seal, write_json
+from components.core.bundle import FORMAT
+from components.core.ensembles import PoolSpec, make_ensemble
+from components.core.model import make_model
+from components.recommendation.answer import Answerer
+from components.recommendation.application import APPLICATION
+from components.recommendation.features import featurise
+
+AS_OF = datetime(2025, 7, 1, tzinfo=UTC)
+MEMBERS = ["popularity", "personal", "item_knn"]
+N_CUSTOMERS, N_PRODUCTS, N_CATEGORIES, N_WEEKS = 60, 120, 6, 20
+
+
+def make_products() -> pl.LazyFrame:
+    """20 products in each of 6 categories; p119 is no longer sold."""
+    number = pl.int_range(N_PRODUCTS, eager=True)
+    return pl.LazyFrame(
+        {
+            "product_id": [f"p{n}" for n in number],
+            "title": [f"Product {n}" for n in number],
+            "category": [f"Category {n % N_CATEGORIES}" for n in number],
+            "department": [f"Department {n % 2}" for n in number],
+            "brand": [f"Brand {n % 5}" for n in number],
+            "price": [1.0 + n % 7 for n in number],
+            "active": [n != 119 for n in number],
+        }
+    )
+
+
+def make_transactions() -> pl.LazyFrame:
+    """Each customer rebuys six staples in a rhythm of their own and adds one of a popular few, in pairs."""
+    random = np.random.default_rng(0)
+    rows = []
+    for customer in range(N_CUSTOMERS):
+        staples = random.choice(N_PRODUCTS, 6, replace=False)
+        rhythm = random.integers(1, 4, 6)
+        for week in range(N_WEEKS):
+            extra = int(random.zipf(1.5)) % 30
+            bought = {int(item) for item, every in zip(staples, rhythm, strict=True) if week % every == 0}
+            bought |= {extra, extra + 30}
+            at = AS_OF - timedelta(days=7 * (N_WEEKS - week), hours=-int(random.integers(1, 24)))
+            rows += [(f"b{customer}-{week}", f"p{item}", f"c{customer}", at) for item in sorted(bought)]
+    frame = pl.DataFrame(rows, schema=["basket_id", "product_id", "customer_id", "at"], orient="row")
+    return frame.with_columns(quantity=pl.lit(1.0), amount=pl.lit(2.0)).lazy()
+
+
+def make_bundle(features: Path, folder: Path, single: str | None = None) -> Path:
+    """What the stage `package` writes: the ensemble rrf over three members, or a single model."""
+    train = pl.read_parquet(features / "test" / "train.parquet")
+    members = [single] if single else MEMBERS
+    for name in members:
+        make_model("recommendation", name, {}).fit(train).save(folder / "members" / name)
+    if single is None:
+        spec = PoolSpec.of(APPLICATION, MEMBERS, [])
+        make_ensemble("rrf", spec, {}).save(folder / "ensemble")
+    APPLICATION.package(features, folder)
+    shipped = {"name": single or "rrf", "kind": "single" if single else "ensemble", "reason": "test"}
+    manifest = {"format": FORMAT, "application": "recommendation", "shipped": shipped, "members": members}
+    write_json(folder / "manifest.json", manifest | {"as_of": AS_OF.isoformat(), "params": {}})
+    seal(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("features")
+    tables = {"products": make_products(), "transactions": make_transactions()}
+    split = {"horizon_days": 14, "oof_folds": 1, "anonymous_queries": 5}
+    featurise(tables, AS_OF.isoformat(), {"split": split, "features": {"neighbour_support": 2}}, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def bundle(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(features, tmp_path_factory.mktemp("bundle") / "ensemble")
+
+
+@pytest.fixture(scope="session")
+def other_bundle(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(features, tmp_path_factory.mktemp("bundle") / "single", single="personal")
+
+
+@pytest.fixture(scope="session")
+def answerer(bundle: Path) -> Answerer:
+    return Answerer.load(bundle)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A shop of its own, without a release."""
+    monkeypatch.setenv("SHOP_HOME", str(tmp_path / "shop"))
+    monkeypatch.delenv("SHOP_API_KEY", raising=False)
+    yield tmp_path / "shop"
+
+
+@pytest.fixture
+def released(home: Path, bundle: Path) -> str:
+    """The version of a live release in `home`."""
+    version = releases.put(bundle, "recommendation", {})
+    releases.point("recommendation", version, "test")
+    return version
