@@ -40,3 +40,9 @@ def _known(found: set[str], products: pl.Series | None) -> pl.Expr:
     if products is None or "product_id" not in found:
         return pl.lit(None, pl.Boolean)
     return pl.col("product_id").is_null() | pl.col("product_id").is_in(products.implode())
+
+
+def _hours_before(as_of: str | None, time: str) -> pl.Expr:
+    if as_of is None:
+        return pl.lit(None, pl.Float64)
+    return (pl.lit(datetime.fromisoformat(as_of)) - pl.col(time)).dt.total_seconds() / 3600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,6 +118,7 @@ class Suite:
     @cached_property
     def _definition(self) -> Any:
         os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the context is made
+        logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells 100 lines of its own set-up
         import great_expectations as gx
         from great_expectations.data_context.types.base import ProgressBarsConfig
 

@@ -106,7 +106,9 @@ def _write_parts(rows: pl.LazyFrame, table: Table, folder: Path) -> int:
     month = pl.col(table.time).dt.strftime("%Y-%m").fill_null("undated")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         rows.sink_parquet(pl.PartitionBy(scratch, key={"month": month}, include_key=False), mkdir=True)
-        months = sorted(path for path in Path(scratch).iterdir())
+        months = sorted(Path(scratch).iterdir())
+        if not months:
+            return _write_part(rows, table, folder / "part-none.parquet")
         return sum(
             _write_part(
                 pl.scan_parquet(path, hive_partitioning=False),

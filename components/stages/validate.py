@@ -13,8 +13,8 @@ and its `severity` what a failure means: critical stops the run, warning and inf
 from __future__ import annotations
 
 import logging
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,18 @@ import polars as pl
 from pydantic import Field
 
 from components.core.artifacts import atomic_path, read_json, write_json, write_text
-from components.core.errors import QualityFailure
+from components.core.errors import DataError, QualityFailure
 from components.core.folders import replaced_folder
 from components.core.params import Params, parse, read_params
 from components.core.tables import Table, table_named
-from components.quality.conditions import with_conditions
 from components.quality.facts import facts, moved, profile, recent_sample, weeks
-from components.quality.report import Finding, Report, as_html
-from components.quality.suite import Suite
+from components.quality.report import Finding, Report, as_html, expected
+from components.quality.sifting import Sieve, Sifted, examples
+from components.quality.suite import Expectation, Outcome, Suite
 from components.settings import settings
 
 log = logging.getLogger(__name__)
 
-PIECE = 250_000  # rows: the most that is ever a pandas frame
 SUITES = Path("expectations")
 
 
@@ -43,19 +42,160 @@ class QualityParams(Params):
 
 
 def validate(table: str) -> None:
-    """Write accepted and quarantined rows and the report of one table.
+    """Write the accepted and the quarantined rows of one table, its profile and its report.
 
     Raises QualityFailure where a critical expectation failed; the report and the quarantine are
     written first, the accepted rows are not.
     """
-    here, params = settings(), read_params()
+    canonical, params = table_named(table), read_params()
     limits = parse(QualityParams, (params.get("quality") or {}).get(table) or {}, f"quality.{table}")
-    gate = Gatekeeper(here.data, table_named(table), limits.quarantine_share_max)
-    report = gate.missing() if gate.meta.get("missing") else gate.judge(Suite.load(SUITES / f"{table}.json"))
-    folder = here.data / "quality"
-    write_json(folder / f"{table}.json", report.to_json())
-    write_text(folder / f"{table}.html", as_html(report))
-    log.log(logging.INFO if report.verdict == "passed" else logging.WARNING, "%s", report.sentence())
-    log.info("%s: report %s", table, folder / f"{table}.html")
-    if report.verdict == "failed":
-        raise QualityFailure(f"{report.sentence()}; see {folder / f'{table}.html'}")
+    with replaced_folder(settings().data / "accepted" / table) as folder:
+        report = _judge(canonical, limits.quarantine_share_max, folder)
+        page = _publish(report)
+        if report.verdict == "failed":
+            raise QualityFailure(f"{report.sentence()}; see {page}")
+    log.log(logging.WARNING if report.verdict == "warnings" else logging.INFO, "%s; see %s", report.sentence(), page)
+
+
+def _publish(report: Report) -> Path:
+    folder = settings().data / "quality"
+    write_json(folder / f"{report.table}.json", report.to_json())
+    write_text(folder / f"{report.table}.html", as_html(report))
+    return folder / f"{report.table}.html"
+
+
+def _judge(table: Table, limit: float, folder: Path) -> Report:
+    """Fill `folder` with what is accepted, and say what was found on the way."""
+    collected, quarantine = settings().data / "collected" / table.name, _quarantine(table)
+    meta, parts = read_json(collected / "meta.json"), sorted(collected.glob("part-*.parquet"))
+    start = Report(
+        table=table.name,
+        as_of=meta["as_of"],
+        timezone=meta.get("timezone", "UTC"),
+        collected=meta["rows"],
+        accepted=0,
+        quarantined=0,
+        set_aside=0,
+        quarantine_share_max=limit,
+        findings=(),
+        missing_columns=meta["missing_columns"],
+        source=meta["source"] or {},
+        reference_as_of=(meta.get("reference") or {}).get("as_of"),
+        absent=bool(meta.get("missing")),
+    )
+    _empty_quarantine(table, quarantine)
+    _keep_profile(table, None)
+    write_json(folder / "meta.json", meta)
+    if start.absent:
+        return start
+    suite = Suite.load(SUITES / f"{table.name}.json")
+    columns = [_of_table(outcome) for outcome in suite.check("schema", _schema(parts))]
+    if not all(finding.passed for finding in columns):
+        return replace(start, findings=columns)
+    return _judge_rows(table, suite, replace(start, findings=columns), meta, folder)
+
+
+def _judge_rows(table: Table, suite: Suite, start: Report, meta: Mapping[str, Any], folder: Path) -> Report:
+    parts = sorted((settings().data / "collected" / table.name).glob("part-*.parquet"))
+    sifted = Sieve(table, suite, start.as_of, _product_ids(table)).sift(parts, folder, _quarantine(table))
+    accepted = sorted(folder.glob("part-*.parquet"))
+    sample = recent_sample(accepted, table, start.as_of, start.timezone)
+    now = profile(accepted, table, start.as_of, sample) | {"content": meta["content"]}
+    known = facts(accepted, table, start.as_of, start.timezone) | moved(now, sample, meta.get("reference"))
+    known |= _counted(sifted, start.quarantine_share_max)
+    _keep_profile(table, now)
+    write_json(folder / "meta.json", _passed_on(meta, sifted))
+    findings = [*start.findings, *(_of_rows(one, sifted) for one in suite.at("row"))]
+    findings += [_of_table(outcome, known) for outcome in suite.check("table", _one_row(known, suite))]
+    return replace(
+        start,
+        collected=sifted.collected,
+        accepted=sifted.accepted,
+        quarantined=sifted.quarantined,
+        set_aside=sifted.set_aside,
+        findings=findings,
+        weeks=weeks(accepted, table, start.timezone),
+        examples=examples(_quarantine(table)),
+    )
+
+
+def _counted(sifted: Sifted, limit: float) -> dict[str, Any]:
+    total = max(sifted.collected, 1)
+    return {
+        "rows": sifted.accepted,
+        "set_aside_share": sifted.set_aside / total,
+        "quarantine_to_limit": sifted.quarantined / total / limit,
+    }
+
+
+def _passed_on(meta: Mapping[str, Any], sifted: Sifted) -> dict[str, Any]:
+    """What later stages may know: not the reference, or each release would make them all stale."""
+    kept = {key: value for key, value in meta.items() if key not in ("reference", "content", "source")}
+    return kept | {"rows": sifted.accepted, "quarantined": sifted.quarantined, "set_aside": sifted.set_aside}
+
+
+def _schema(parts: list[Path]) -> Any:
+    """Columns and types of the parts, a pandas frame with one row per distinct pair."""
+    pairs = {(name, str(kind)) for part in parts for name, kind in pl.read_parquet_schema(part).items()}
+    return pl.DataFrame(sorted(pairs), schema=["column", "type"], orient="row").to_pandas()
+
+
+def _one_row(known: Mapping[str, Any], suite: Suite) -> Any:
+    """The facts that the suite names as a pandas frame of one row."""
+    unknown = sorted(set(suite.columns("table")) - set(known))
+    if unknown:
+        raise DataError(
+            f"expectations/{suite.table}.json: expected facts ({', '.join(sorted(known))}), "
+            f"got {', '.join(unknown)}; correct the suite"
+        )
+    return pl.DataFrame([{name: known[name] for name in suite.columns("table")}]).to_pandas()
+
+
+def _of_rows(expectation: Expectation, sifted: Sifted) -> Finding:
+    failed = sifted.failed[expectation.name]
+    share = failed / max(sifted.collected, 1)
+    return _finding(expectation, sifted.passed(expectation), sifted.collected, failed, share)
+
+
+def _of_table(outcome: Outcome, known: Mapping[str, Any] | None = None) -> Finding:
+    observed = outcome.observed if known is None else known[outcome.expectation.columns[0]]
+    return _finding(outcome.expectation, outcome.passed, outcome.checked, len(outcome.rows), observed)
+
+
+def _finding(expectation: Expectation, passed: bool, checked: int, failed: int, observed: Any) -> Finding:
+    return Finding(
+        name=expectation.name,
+        says=expectation.says,
+        severity=expectation.severity,
+        level=expectation.level,
+        on_failure=expectation.on_failure,
+        passed=passed,
+        checked=checked,
+        failed=failed,
+        observed=observed,
+        expected=expected(expectation.kwargs),
+    )
+
+
+def _product_ids(table: Table) -> pl.Series | None:
+    """Ids of the accepted products, or None where this table names none or the shop has no such table."""
+    folder = settings().data / "accepted" / "products"
+    parts = sorted(folder.glob("part-*.parquet"))
+    if table.name == "products" or "product_id" not in table.schema or not parts:
+        return None
+    return pl.scan_parquet(parts).select("product_id").collect().to_series()
+
+
+def _quarantine(table: Table) -> Path:
+    return settings().data / "quarantine" / f"{table.name}.parquet"
+
+
+def _empty_quarantine(table: Table, path: Path) -> None:
+    """A declared output exists after every run, also where nothing was wrong or nothing could be read."""
+    with atomic_path(path) as file:
+        pl.DataFrame(schema=table.schema | {"fate": pl.String(), "reason": pl.String()}).write_parquet(file)
+
+
+def _keep_profile(table: Table, now: Mapping[str, Any] | None) -> None:
+    empty = {"table": table.name, "as_of": None, "rows": 0}
+    write_json(settings().data / "quality" / f"{table.name}.profile.json", now or empty)
