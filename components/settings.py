@@ -16,6 +16,7 @@ class Settings(BaseSettings):
     home: Path = Field(Path("shop"), description="Releases, live pointers and feedback of this shop.")
     data: Path = Field(Path("data"), description="Everything the graph produces; DVC tracks it.")
     api_key: SecretStr | None = Field(None, description="When set, every request must carry it.")
+    workers: int = Field(1, ge=1, description="Processes that serve; they share the release's arrays.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_json: bool = Field(False, description="One JSON object per line instead of text.")
     precision: str = Field("32-true", description="Lightning's precision: 32-true, 16-mixed, bf16-mixed.")

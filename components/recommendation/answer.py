@@ -129,6 +129,13 @@ class Answerer:
             raise DataError("filters: expected at least one product to remain, but none may be shown; loosen them")
         return Answer(items, items[0].rung, ask.customer_id in self.rows, unknown)
 
+    def is_prepared(self, ask: Ask) -> bool:
+        """Whether the answer lies ready, so that nothing needs to be scored."""
+        row = self.rows.get(ask.customer_id) if ask.customer_id is not None else None
+        if ask.recent or ask.basket or ask.categories or ask.departments:
+            return False
+        return row is None or (self.prepared is not None and self.prepared.of(row) is not None)
+
     def history(self, ask: Ask) -> tuple[Histories, int | None, list[str]]:
         """What is known of who asks; the customer's row where the release's own history is the whole of it."""
         row = self.rows.get(ask.customer_id) if ask.customer_id is not None else None

@@ -1,0 +1,1 @@
+"""The service: what was released, answered over HTTP."""

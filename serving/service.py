@@ -1,0 +1,62 @@
+"""The shop's service: `bentoml serve serving.service:Shop` answers from what is live, and follows the pointer.
+
+Only this machine is listened to unless told otherwise (`bentoml serve --host 0.0.0.0 ...`); then set SHOP_API_KEY.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import bentoml
+from starlette.exceptions import HTTPException
+
+from components.logs import set_up_logs
+from components.recommendation.answer import Answerer
+from components.settings import settings
+from serving.guard import Guard
+from serving.live import Live
+from serving.pages import pages
+from serving.recommendation import RecommendBody, recommend, unready
+from serving.schemas import RecommendResponse
+
+
+@bentoml.asgi_app(pages, path="/")
+@bentoml.service(
+    http={"host": "127.0.0.1", "port": 3000},
+    workers=settings().workers,
+    traffic={"timeout": 30},
+    logging={"access": {"enabled": False}},  # a third of the time of a small answer
+)
+class Shop:
+    """Answers of every released application."""
+
+    def __init__(self) -> None:
+        set_up_logs(settings().log_level, settings().log_json)
+        logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # it would come back as a line per request
+        self.recommendation: Live[Answerer] = Live("recommendation", Answerer)
+        self.recommendation.watch()
+
+    @bentoml.api(route="/recommend", output_spec=RecommendResponse)
+    async def recommend(self, body: RecommendBody, /) -> Any:
+        """Products for a customer or a session, best first, each with a reason and the rung that found it.
+
+        With neither customer nor session, bestsellers answer. A request that cannot be answered gets a
+        `Refusal`: 422 names the field that is wrong and what to do, 401 asks for the API key, 413
+        refuses a body that is too long, 503 says that nothing is released yet.
+        """
+        return await recommend(self.recommendation, body)
+
+    async def __is_ready__(self) -> bool:
+        if self.recommendation.loaded is None:
+            missing = unready(self.recommendation)
+            raise HTTPException(503, f"{missing['problem']}; {missing['remedy']}\n")
+        return True
+
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        """Stop watching the pointer."""
+        self.recommendation.close()
+
+
+Shop.add_asgi_middleware(Guard)  # type: ignore[attr-defined]  # the decorator made a bentoml.Service of it
