@@ -43,9 +43,7 @@ def described() -> dict[str, Any]:
     content["examples"] = {name: {"value": value} for name, value in REQUESTS.items()}
     refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
     said = {"401": "API key missing or wrong", "413": "Body too long", "422": "Wrong field", "503": "No release yet"}
-    post["responses"] = (
-        {"200": post["responses"]["200"]} if "200" in post["responses"] else {"200": post["responses"][200]}
-    )
+    post["responses"] = {"200": post["responses"][200]}
     post["responses"] |= {status: {"description": text, "content": refusal} for status, text in said.items()}
     return found
 

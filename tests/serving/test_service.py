@@ -1,0 +1,222 @@
+"""The service in process: what it answers, refuses and admits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from starlette.testclient import TestClient
+
+from components import releases
+from serving.guard import MAX_BODY
+from serving.schemas import REQUESTS, RecommendRequest, RecommendResponse
+from serving.service import Shop
+
+Start = Callable[[], TestClient]
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Start]:
+    """Starts the service as it stands when called: with or without a release, with or without a key."""
+    for collector in list(REGISTRY._collector_to_names):  # BentoML makes its meters once per process
+        REGISTRY.unregister(collector)
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(TestClient(Shop.to_asgi(), raise_server_exceptions=False))
+
+
+@pytest.fixture
+def client(released: str, start: Start) -> TestClient:
+    return start()
+
+
+def refused(reply: Any, status: int) -> dict[str, str]:
+    assert reply.status_code == status, reply.text
+    body = reply.json()
+    problem: dict[str, str] = body["problems"][0]
+    assert problem["field"] in body["error"] and problem["remedy"] in body["error"]
+    return problem
+
+
+def test_a_known_customer_gets_reasons_rung_release_and_request_id(client: TestClient, released: str) -> None:
+    reply = client.post("/recommend", json={"customer_id": "c0", "k": 5})
+    assert reply.status_code == 200
+    answer = RecommendResponse.model_validate(reply.json())
+    assert len(answer.items) == 5
+    assert (answer.release, answer.rung, answer.known_customer) == (released, "ensemble", True)
+    assert len(answer.request_id) == 32
+    assert any(item.reason.startswith("bought ") for item in answer.items)
+    again = client.post("/recommend", json={"customer_id": "c0", "k": 5}).json()
+    assert again["items"] == reply.json()["items"]
+    assert again["request_id"] != answer.request_id
+
+
+@pytest.mark.parametrize(
+    "body", [{"customer_id": "nobody"}, {"customer_id": "'; drop table"}, {}, {"recent_products": ["no such thing"]}]
+)
+def test_whoever_asks_gets_an_answer(client: TestClient, body: dict[str, Any]) -> None:
+    answer = client.post("/recommend", json=body).json()
+    assert (answer["rung"], answer["known_customer"], len(answer["items"])) == ("popular", False, 10)
+
+
+def test_an_empty_body_is_an_empty_request(client: TestClient) -> None:
+    assert client.post("/recommend").json()["rung"] == "popular"
+
+
+def test_an_anonymous_session_is_answered_from_its_products(client: TestClient) -> None:
+    answer = client.post("/recommend", json={"recent_products": ["p3", "p33"]}).json()
+    assert answer["rung"] == "ensemble"
+    assert not {"p3", "p33"} & {item["product_id"] for item in answer["items"]}
+    assert {product for item in answer["items"] for product in item["evidence"]["products"]} <= {"p3", "p33"}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"k": 0}, "k"),
+        ({"k": 101}, "k"),
+        ({"k": "many"}, "k"),
+        ({"customer_id": 7}, "customer_id"),
+        ({"customer_id": "x" * 201}, "customer_id"),
+        ({"custmer_id": "c0"}, "custmer_id"),
+        ({"filters": {"categry": ["x"]}}, "filters.categry"),
+        ({"filters": {"categories": ["no such"]}}, "filters.categories"),
+        ({"filters": {"categories": ["Category 0"], "departments": ["Department 1"]}}, "filters"),
+        ({"basket": ["p1"] * 501}, "basket"),
+        ({"recent_products": "p1"}, "recent_products"),
+        ([1], "body"),
+    ],
+)
+def test_bad_input_is_a_422_with_field_and_remedy(client: TestClient, body: Any, field: str) -> None:
+    problem = refused(client.post("/recommend", json=body), 422)
+    assert problem["field"] == field
+    assert problem["remedy"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"null", b'{"k": NaN}'])
+def test_what_is_no_json_object_is_a_422(client: TestClient, content: bytes) -> None:
+    refused(client.post("/recommend", content=content), 422)
+
+
+def test_a_pickle_is_not_read(client: TestClient) -> None:
+    reply = client.post("/recommend", content=b"x", headers={"content-type": "application/vnd.bentoml+pickle"})
+    assert 400 <= reply.status_code < 500
+
+
+def test_a_body_is_counted_as_it_is_received(client: TestClient) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(MAX_BODY // 1024 + 1):
+            yield b" " * 1024
+
+    refused(client.post("/recommend", content=chunks()), 413)
+    refused(client.post("/recommend", content=b" " * (MAX_BODY + 1)), 413)
+    refused(client.post("/recommend", content=b"{}", headers={"content-length": "nonsense"}), 413)
+    longest = json.dumps({"customer_id": "c0", "k": 1}).encode().ljust(MAX_BODY)
+    assert client.post("/recommend", content=longest).status_code == 200
+
+
+def test_without_a_release_it_says_what_to_do(start: Start) -> None:
+    client = start()
+    problem = refused(client.post("/recommend", json={}), 503)
+    assert "make loop" in problem["remedy"]
+    assert client.get("/livez").status_code == 200
+    ready = client.get("/readyz")
+    assert ready.status_code == 503
+    assert "make loop" in ready.text
+
+
+def test_a_release_makes_it_ready(start: Start, home: Path, bundle: Path) -> None:
+    client = start()
+    releases.point("recommendation", releases.put(bundle, "recommendation", {}), "first")
+    wait_until(lambda: client.get("/readyz").status_code == 200)
+    assert client.post("/recommend", json={}).status_code == 200
+
+
+def test_the_key_is_asked_for_when_there_is_one(released: str, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_API_KEY", "open sesame")
+    client = start()
+    refused(client.post("/recommend", json={}), 401)
+    refused(client.post("/recommend", json={}, headers={"x-api-key": "open sesam"}), 401)
+    refused(client.post("/recommend", json={}, headers={"authorization": "Bearer ", "x-api-key": ""}), 401)
+    refused(client.get("/metrics"), 401)
+    assert client.post("/recommend", json={}, headers={"x-api-key": "open sesame"}).status_code == 200
+    assert client.post("/recommend", json={}, headers={"authorization": "Bearer open sesame"}).status_code == 200
+    for path in ("/livez", "/healthz", "/readyz", "/", "/docs.json"):
+        assert client.get(path).status_code == 200, path
+
+
+def test_an_empty_key_is_no_open_door(released: str, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_API_KEY", "")
+    assert start().post("/recommend", json={}).status_code == 200, "an empty variable is an unset one"
+
+
+def test_the_description_has_examples_that_work(client: TestClient) -> None:
+    described = client.get("/docs.json").json()
+    post = described["paths"]["/recommend"]["post"]
+    examples = post["requestBody"]["content"]["application/json"]["examples"]
+    assert set(examples) == set(REQUESTS)
+    assert {"200", "401", "413", "422", "503"} <= set(post["responses"])
+    for example in examples.values():
+        RecommendRequest.model_validate(example["value"])
+    RecommendResponse.model_validate(described["components"]["schemas"]["RecommendResponseIODescriptor"]["example"])
+
+
+def test_the_page_needs_nothing_from_elsewhere(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "//" not in page.text.replace("// ", ""), "no address of another host"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    import time
+
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_damaged_release_is_refused_and_the_old_one_goes_on(
+    client: TestClient, released: str, other_bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = releases.put(other_bundle, "recommendation", {})
+    releases.point("recommendation", version, "will be damaged before it is read")
+    path = releases.release_path("recommendation", version) / "manifest.json"
+    path.write_text(path.read_text() + " ")
+    releases.pointer_path("recommendation").touch()
+    wait_until(lambda: "refused" in caplog.text or client.post("/recommend", json={}).json()["release"] == version)
+    # whether it was read before or after the damage, a restart must not load it
+    from components.recommendation.answer import Answerer
+    from serving.live import Live
+
+    live: Live[Answerer] = Live("recommendation", Answerer)
+    live.refresh()
+    assert live.loaded is None
+    assert live.trouble is not None and "manifest.json differ" in live.trouble
+
+
+def test_a_swap_is_refused_where_the_new_release_is_damaged(
+    home: Path, bundle: Path, other_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from components.recommendation.answer import Answerer
+    from serving.live import Live
+
+    old, new = (releases.put(each, "recommendation", {}) for each in (bundle, other_bundle))
+    releases.point("recommendation", old, "first")
+    live: Live[Answerer] = Live("recommendation", Answerer)
+    live.refresh()
+    releases.point("recommendation", new, "second")
+    (releases.release_path("recommendation", new) / "members" / "personal" / "gaps.npy").write_bytes(b"")
+    live.refresh()
+    assert live.loaded is not None and live.loaded.version == old
+    assert live.trouble is not None and "gaps.npy" in live.trouble
+    releases.put(other_bundle, "recommendation", {})  # repairs it
+    releases.point("recommendation", new, "repaired")
+    live.refresh()
+    assert live.loaded.version == new
+    assert live.trouble is None
