@@ -5,7 +5,7 @@ Everything is computed lazily and part by part, so memory grows with a month of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ SHARES: Mapping[str, Mapping[str, pl.Expr]] = {
 }
 
 
-def recent_sample(parts: Sequence[Path], table: Table, as_of: str | None, timezone: str) -> pl.DataFrame:
+def recent_sample(parts: list[Path], table: Table, as_of: str | None, timezone: str) -> pl.DataFrame:
     """The compared columns of the newest four weeks (of all rows where a table has no times)."""
     rows = pl.scan_parquet(parts)
     if table.time is not None and as_of is not None:
@@ -46,7 +46,7 @@ def recent_sample(parts: Sequence[Path], table: Table, as_of: str | None, timezo
     return rows.select(_column(name, timezone).alias(name) for name in COMPARED[table.name]).collect()
 
 
-def profile(parts: Sequence[Path], table: Table, as_of: str | None, sample: pl.DataFrame) -> dict[str, Any]:
+def profile(parts: list[Path], table: Table, as_of: str | None, sample: pl.DataFrame) -> dict[str, Any]:
     """What later data of this table is compared with: rows, recent rows a day, distributions (JSON values)."""
     return {
         "table": table.name,
@@ -57,7 +57,7 @@ def profile(parts: Sequence[Path], table: Table, as_of: str | None, sample: pl.D
     }
 
 
-def facts(parts: Sequence[Path], table: Table, as_of: str | None, timezone: str) -> dict[str, Any]:
+def facts(parts: list[Path], table: Table, as_of: str | None, timezone: str) -> dict[str, Any]:
     """One value per fact, by the names that suites use; None where a fact cannot be known."""
     rows = pl.scan_parquet(parts)
     shares = rows.select(expression.mean().alias(name) for name, expression in SHARES[table.name].items())
@@ -77,7 +77,7 @@ def moved(now: Mapping[str, Any], sample: pl.DataFrame, reference: Mapping[str, 
     } | {f"{name}_psi": _psi(before.get(name), sample[name].drop_nulls()) for name in sample.columns}
 
 
-def weeks(parts: Sequence[Path], table: Table, timezone: str) -> list[dict[str, Any]]:
+def weeks(parts: list[Path], table: Table, timezone: str) -> list[dict[str, Any]]:
     """Rows by week of the shop's time, oldest first; empty for tables without times."""
     if table.time is None or not parts:
         return []
@@ -130,17 +130,20 @@ def _times(rows: pl.LazyFrame, time: str, as_of: str | None, timezone: str) -> d
     day = pl.col(time).dt.convert_time_zone(timezone).dt.date()
     days = rows.group_by(day=day).agg(n=pl.len(), newest=pl.col(time).max()).drop_nulls().sort("day").collect()
     if as_of is None or days.is_empty():
-        return {"history_days": 0, "days_since_newest": None, "quiet_days": None}
-    end, newest = datetime.fromisoformat(as_of), days["newest"].max()
-    busy = days.filter(pl.col("n") >= QUIET * pl.col("n").median())["newest"].max()
+        return {"history_days": None, "days_since_newest": None, "quiet_days": None}
+    busy = days.filter(pl.col("n") >= QUIET * pl.col("n").median())
     return {
         "history_days": (days["day"][-1] - days["day"][0]).days + 1,
-        "days_since_newest": (end - newest).total_seconds() / 86400,
-        "quiet_days": (end - busy).total_seconds() / 86400,
+        "days_since_newest": _days_between(days["newest"][-1], as_of),
+        "quiet_days": _days_between(busy["newest"][-1], as_of),
     }
 
 
-def _repeated_keys(parts: Sequence[Path], table: Table) -> float | None:
+def _days_between(earlier: datetime, as_of: str) -> float:
+    return (datetime.fromisoformat(as_of) - earlier).total_seconds() / 86400
+
+
+def _repeated_keys(parts: list[Path], table: Table) -> float | None:
     """Share of rows whose key stood in an earlier row of the same part."""
     total = repeated = 0
     for part in parts:

@@ -117,6 +117,7 @@ def _bars(weeks: Sequence[Mapping[str, Any]], width: int = 960, height: int = 15
     if not weeks:
         return []
     step, highest = width / len(weeks), max(week["rows"] for week in weeks)
+    labels = _labels([week["week"] for week in weeks], step)
     return [
         {
             "x": round(place * step, 2),
@@ -125,7 +126,17 @@ def _bars(weeks: Sequence[Mapping[str, Any]], width: int = 960, height: int = 15
             "height": round(height * week["rows"] / highest, 2),
             "week": week["week"],
             "rows": week["rows"],
-            "first_of_month": place == 0 or week["week"][:7] != weeks[place - 1]["week"][:7],
+            "label": labels.get(place, ""),
         }
         for place, week in enumerate(weeks)
     ]
+
+
+def _labels(weeks: Sequence[str], step: float, room: float = 60.0) -> dict[int, str]:
+    """The months by the place of their first week, leaving out those without room for their text."""
+    labels: dict[int, str] = {}
+    for place, week in enumerate(weeks):
+        starts = place > 0 and week[:7] != weeks[place - 1][:7]
+        if starts and (not labels or (place - max(labels)) * step >= room):
+            labels[place] = week[:7]
+    return labels

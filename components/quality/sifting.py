@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from components.core.artifacts import atomic_path
 from components.core.errors import DataError
 from components.core.tables import Table
 from components.quality.conditions import with_conditions
-from components.quality.suite import Expectation, Outcome, Suite
+from components.quality.suite import Expectation, Suite
 
 PIECE = 250_000  # rows: the most that is ever a pandas frame
 BAD = {"row": pl.UInt32(), "place": pl.UInt32()}  # place: of the expectation in the suite
@@ -42,7 +41,7 @@ class Sieve:
     def __init__(self, table: Table, suite: Suite, as_of: str | None, products: pl.Series | None) -> None:
         self.table, self.suite, self.as_of, self.products = table, suite, as_of, products
 
-    def sift(self, parts: Sequence[Path], accepted: Path, quarantine: Path) -> Sifted:
+    def sift(self, parts: list[Path], accepted: Path, quarantine: Path) -> Sifted:
         """Write the accepted rows part by part into `accepted`, all others with `fate` and `reason` to `quarantine`."""
         sifted = Sifted(failed={expectation.name: 0 for expectation in self.suite.at("row")})
         with tempfile.TemporaryDirectory(dir=accepted) as scratch:

@@ -6,9 +6,9 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from components.core.artifacts import read_json
 from components.core.errors import DataError
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
 Level = Literal["schema", "row", "table"]
 OnFailure = Literal["quarantine", "set_aside", "report"]
-LEVELS, ON_FAILURE, SEVERITIES = (
-    ("schema", "row", "table"),
-    ("quarantine", "set_aside", "report"),
-    ("critical", "warning", "info"),
-)
+Severity = Literal["critical", "warning", "info"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+ON_FAILURE: tuple[OnFailure, ...] = get_args(OnFailure)
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Expectation:
     name: str
     level: Level
     on_failure: OnFailure
-    severity: Literal["critical", "warning", "info"]
+    severity: Severity
     says: str
     kind: str
     kwargs: Mapping[str, Any] = field(hash=False)
@@ -98,7 +97,10 @@ class Suite:
         """Outcomes in the file's order; raises DataError where an expectation cannot be evaluated at all."""
         found = {
             result.expectation_config.meta["name"]: result.to_json_dict()
-            for result in self._batch(frame).validate(self._great[level], result_format="COMPLETE").results
+            for result in _definition()
+            .get_batch({"dataframe": frame})
+            .validate(self._great[level], result_format="COMPLETE")
+            .results
         }
         return [self._outcome(expectation, found[expectation.name], len(frame)) for expectation in self.at(level)]
 
@@ -111,21 +113,6 @@ class Suite:
             )
         rows = result.get("unexpected_index_list") or []
         return Outcome(expectation, bool(found["success"]), n_rows, rows, result.get("observed_value"))
-
-    def _batch(self, frame: pd.DataFrame) -> Any:
-        return self._definition.get_batch({"dataframe": frame})
-
-    @cached_property
-    def _definition(self) -> Any:
-        os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the context is made
-        logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells 100 lines of its own set-up
-        import great_expectations as gx
-        from great_expectations.data_context.types.base import ProgressBarsConfig
-
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        asset = context.data_sources.add_pandas(self.table).add_dataframe_asset(self.table)
-        return asset.add_batch_definition_whole_dataframe(self.table)
 
     @cached_property
     def _great(self) -> dict[str, Any]:
@@ -148,3 +135,18 @@ def _first_message(info: Mapping[str, Any]) -> str:
     if "exception_message" in info:
         return str(info["exception_message"])
     return "; ".join(sorted({str(value["exception_message"]) for value in info.values()}))
+
+
+@cache
+def _definition() -> Any:
+    """Where Great Expectations takes its frames from: one per process, since making it takes a second."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the context is made
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells 100 lines of its own set-up
+    import great_expectations as gx
+    from great_expectations.data_context.types import base
+
+    base.logger.setLevel(logging.WARNING)  # which this module sets to INFO when it is imported
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = base.ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
+    return asset.add_batch_definition_whole_dataframe("whole")

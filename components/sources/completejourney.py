@@ -7,7 +7,6 @@ type and package size.
 
 from __future__ import annotations
 
-from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,14 +53,11 @@ class CompleteJourney:
         return {"package": DISTRIBUTION, "version": version(DISTRIBUTION)}
 
     def _mapped(self) -> pl.LazyFrame:
-        made = {"transactions": self._transactions, "products": partial(_products, self._kept_products)}
-        if self.table not in made:
-            raise MissingTable(f"{self.table}: {DISTRIBUTION} has transactions and products only")
-        return made[self.table]()
-
-    def _kept_products(self) -> pl.LazyFrame:
-        products = pl.scan_parquet(packaged_file("products"))
-        return products.filter(~pl.col("department").is_in(self.params.drop_departments))
+        if self.table == "transactions":
+            return self._transactions()
+        if self.table == "products":
+            return self._products()
+        raise MissingTable(f"{self.table}: {DISTRIBUTION} has transactions and products only")
 
     def _transactions(self) -> pl.LazyFrame:
         products = pl.scan_parquet(packaged_file("products"))
@@ -81,18 +77,25 @@ class CompleteJourney:
             )
         )
 
+    def _products(self) -> pl.LazyFrame:
+        kept = pl.scan_parquet(packaged_file("products")).filter(
+            ~pl.col("department").is_in(self.params.drop_departments)
+        )
+        return kept.select(
+            "product_id",
+            "department",
+            "brand",
+            title=_title(),
+            category=pl.coalesce("product_category", "department"),
+        )
 
-def _products(kept: Any) -> pl.LazyFrame:
-    size = pl.col("package_size").str.replace_all(r"\s+", " ").str.strip_chars().str.to_lowercase()
+
+def _title() -> pl.Expr:
+    """ "ICE - CRUSHED/CUBED" of "22 LB" as "Ice - crushed/cubed, 22 lb"."""
     name = _sentence(pl.coalesce("product_type", "product_category", "department"))
+    size = pl.col("package_size").str.replace_all(r"\s+", " ").str.strip_chars().str.to_lowercase()
     own_brand = pl.when(pl.col("brand") == "Private").then(pl.lit(" (own brand)")).otherwise(pl.lit(""))
-    return kept().select(
-        "product_id",
-        "department",
-        "brand",
-        title=pl.concat_str(name, pl.concat_str(pl.lit(", "), size).fill_null(""), own_brand),
-        category=pl.coalesce("product_category", "department"),
-    )
+    return pl.concat_str(name, pl.concat_str(pl.lit(", "), size).fill_null(""), own_brand)
 
 
 def _sentence(words: pl.Expr) -> pl.Expr:

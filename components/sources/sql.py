@@ -38,7 +38,7 @@ class Sql:
         return pl.concat([pl.scan_parquet(path) for path in self._spooled() if path.name != "found.parquet"])
 
     def found_columns(self) -> list[str]:
-        return pl.read_parquet_schema(self._spooled()[0].parent / "found.parquet").names()
+        return list(pl.read_parquet_schema(self._spooled()[0].parent / "found.parquet"))
 
     def fingerprint(self) -> dict[str, Any] | None:
         return None  # nothing about a database is both cheap and certain

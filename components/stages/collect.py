@@ -29,6 +29,7 @@ from components.sources.source import Source
 log = logging.getLogger(__name__)
 
 FORMAT = 1  # raise when the layout of the parts changes, so that old ones are written anew
+WRONG_CLOCK = timedelta(days=30)
 ROW_GROUP = 250_000  # rows; also the most that validate holds as a pandas frame
 
 
@@ -128,13 +129,18 @@ def _write_part(rows: pl.LazyFrame, table: Table, path: Path) -> int:
 
 
 def _as_of(folder: Path, table: Table, timezone: str) -> str | None:
-    """The end of the data: the midnight in the shop's timezone after the newest row, as ISO text in UTC."""
-    parts = sorted(folder.glob("part-*.parquet"))
-    if table.time is None or not parts:
+    """The end of the data: the midnight in the shop's timezone after the newest row, as ISO text in UTC.
+
+    A few rows from a clock gone wrong must not move it: where the newest thousandth of the rows lies
+    more than WRONG_CLOCK after all others, it is left out (and validate quarantines those rows).
+    """
+    if table.time is None:
         return None
-    newest: datetime | None = pl.scan_parquet(parts).select(pl.col(table.time).max()).collect().item()
-    if newest is None:
+    times = pl.scan_parquet(sorted(folder.glob("part-*.parquet"))).select(at=pl.col(table.time)).drop_nulls()
+    usual = times.select(pl.col("at").quantile(0.999, interpolation="lower")).collect().item()
+    if usual is None:
         return None
+    newest: datetime = times.filter(pl.col("at") <= usual + WRONG_CLOCK).select(pl.col("at").max()).collect().item()
     local = newest.astimezone(ZoneInfo(timezone))
     midnight = datetime.combine(local.date() + timedelta(days=1), datetime.min.time(), ZoneInfo(timezone))
     return midnight.astimezone(UTC).isoformat()

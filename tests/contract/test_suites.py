@@ -1,0 +1,296 @@
+"""For every expectation on disk an example trips exactly it; an expectation without one fails here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from components.core.artifacts import read_json, write_json
+from components.core.errors import QualityFailure
+from components.core.tables import TABLES
+from components.quality.facts import profile, recent_sample
+from components.stages.validate import validate
+
+ROOT = Path(__file__).parents[2]
+SUITES = {path.stem: read_json(path) for path in sorted((ROOT / "expectations").glob("*.json"))}
+AS_OF = datetime(2024, 3, 1, tzinfo=UTC)
+DAYS, PER_DAY = 60, 20
+Change = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def same(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame
+
+
+@dataclass(frozen=True)
+class Example:
+    """Rows and meta that break one expectation; `besides` are failures that cannot be had without."""
+
+    rows: Change = same
+    meta: Callable[[dict[str, Any]], dict[str, Any]] = field(default=lambda meta: meta)
+    limit: float = 1.0
+    besides: frozenset[str] = frozenset()
+
+
+def first(**values: Any) -> Example:
+    """The first row says something else."""
+    return Example(lambda frame: frame.with_columns(_at_first(frame, name, value) for name, value in values.items()))
+
+
+def _at_first(frame: pl.DataFrame, name: str, value: Any) -> pl.Expr:
+    changed = pl.lit(value, frame.schema[name])
+    return pl.when(pl.int_range(pl.len()) == 0).then(changed).otherwise(pl.col(name)).alias(name)
+
+
+def every(**values: Any) -> Example:
+    """All rows say the same."""
+    return Example(
+        lambda frame: frame.with_columns(pl.lit(v, frame.schema[name]).alias(name) for name, v in values.items())
+    )
+
+
+def released(**values: Any) -> Example:
+    """The data last released was different."""
+    return Example(meta=lambda meta: meta | {"reference": meta["reference"] | values})
+
+
+def no_reference(rows: Change) -> Example:
+    return Example(rows, lambda meta: {key: value for key, value in meta.items() if key != "reference"})
+
+
+def later_end(days: float, keep: Change = same) -> Example:
+    """The data ends `days` later than its rows do."""
+    return Example(keep, lambda meta: {**meta, "as_of": (AS_OF + timedelta(days=days)).isoformat()})
+
+
+def repeated(frame: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([frame.head(1), frame])
+
+
+def thin_end(frame: pl.DataFrame) -> pl.DataFrame:
+    """One row a day in the last six days, where there were twenty."""
+    end = pl.col("at") >= AS_OF - timedelta(days=6)
+    return frame.filter(~end | pl.col("at").dt.date().is_first_distinct())
+
+
+def at_noon(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(
+        pl.col("at").dt.truncate("1d") + pl.duration(hours=12, minutes=pl.int_range(pl.len()) % 50)
+    )
+
+
+def last_days(days: int) -> Change:
+    return lambda frame: frame.filter(pl.col("at") >= AS_OF - timedelta(days=days))
+
+
+TYPES = Example(lambda frame: frame.with_columns(pl.col(frame.columns[0]).cast(pl.Categorical)))
+SPOILT = {"besides": frozenset({"product_named"}), "limit": 0.0005}  # the limit speaks only where rows are bad
+OVER = Example(first(product_id=None).rows, **SPOILT)
+LATE = first(at=AS_OF + timedelta(hours=5))
+COMMON = {
+    "columns": Example(lambda frame: frame.drop(frame.columns[-1])),
+    "types": TYPES,
+    "product_named": first(product_id=None),
+    "quarantine_to_limit": OVER,
+    "rows": no_reference(lambda frame: frame.clear()),
+    "rows_ratio": released(rows=10**6),
+}
+DATED = {
+    "time_readable": first(at=None),
+    "time_has_come": Example(lambda frame: LATE.rows(frame).sort("at")),
+    "not_repeated": Example(repeated),
+    "product_known": first(product_id="unheard-of"),
+    "days_since_newest": later_end(3),
+    "quiet_days": Example(thin_end),
+    "recent_rows_ratio": released(recent_rows_per_day=1000.0),
+    "hour_psi": Example(at_noon),
+}
+EXAMPLES: dict[str, dict[str, Example]] = {
+    "transactions": COMMON
+    | DATED
+    | {
+        "basket_named": first(basket_id=None),
+        "quantity_readable": first(quantity=None),
+        "amount_readable": first(amount=None),
+        "quantity_positive": first(quantity=-1.0),
+        "quantity_plausible": first(quantity=100_000.0),
+        "amount_not_negative": first(amount=-0.01),
+        "amount_plausible": first(amount=1e8),
+        "history_days": no_reference(last_days(20)),
+        "anonymous_share": every(customer_id=None),
+        "zero_amount_share": no_reference(every(amount=0.0).rows),
+        "set_aside_share": Example(
+            lambda frame: frame.with_columns(
+                quantity=pl.when(pl.int_range(pl.len()) % 4 == 0).then(0.0).otherwise("quantity")
+            ),
+            lambda meta: {key: value for key, value in meta.items() if key != "reference"},
+            besides=frozenset({"quantity_positive"}),
+        ),
+        "repeated_key_share": no_reference(every(basket_id="b", product_id="p1").rows),
+        "amount_psi": Example(lambda frame: frame.with_columns(pl.col("amount") * 10)),
+        "quantity_psi": Example(lambda frame: frame.with_columns(pl.col("quantity") + 5)),
+    },
+    "products": COMMON
+    | {
+        "product_once": Example(repeated),
+        "title_present": first(title=None),
+        "category_present": first(category=None),
+        "price_not_negative": first(price=-1.0),
+        "untitled_share": Example(every(title=None).rows, besides=frozenset({"title_present"})),
+        "uncategorised_share": Example(
+            every(category=None).rows, no_reference(same).meta, besides=frozenset({"category_present"})
+        ),
+        "inactive_share": every(active=False),
+        "category_psi": every(category="all the same"),
+    },
+    "behaviour": COMMON
+    | DATED
+    | {
+        "product_named": first(product_id=None),
+        "event_named": first(event_id=None),
+        "session_named": first(session_id=None),
+        "kind_present": first(kind=None),
+        "kind_known": first(kind="hovered"),
+        "anonymous_share": every(customer_id=None),
+        "repeated_key_share": every(event_id="e"),
+        "kind_psi": every(kind="view"),
+        "quarantine_to_limit": Example(
+            first(event_id=None).rows, besides=frozenset({"event_named"}), limit=SPOILT["limit"]
+        ),
+    },
+    "stock": COMMON
+    | DATED
+    | {
+        "on_hand_readable": first(on_hand=None),
+        "on_hand_not_negative": first(on_hand=-1.0),
+        "on_order_not_negative": first(on_order=-1.0),
+        "out_of_stock_share": no_reference(every(on_hand=0.0).rows),
+        "on_hand_psi": Example(lambda frame: frame.with_columns(pl.col("on_hand") + 1000)),
+    },
+}
+
+
+def clean(table: str) -> pl.DataFrame:
+    """Rows that meet every expectation."""
+    n = 50 if table == "products" else DAYS * PER_DAY
+    number = pl.int_range(n, eager=True)
+    days, hours = (n - 1 - number) // PER_DAY, number % PER_DAY
+    at = pl.Series("at", [AS_OF - timedelta(days=int(d), hours=23 - int(h)) for d, h in zip(days, hours, strict=True)])
+    text, product = number.cast(pl.String), "p" + (number % 50).cast(pl.String)
+    columns: dict[str, dict[str, Any]] = {
+        "transactions": {
+            "basket_id": "b" + (number // 4).cast(pl.String),
+            "product_id": product,
+            "at": at,
+            "quantity": 1.0 + number % 3,
+            "amount": 0.5 + (number * 7) % 40,
+            "customer_id": "c" + (number % 30).cast(pl.String),
+            "store_id": pl.repeat("s", n, eager=True),
+        },
+        "products": {
+            "product_id": "p" + text,
+            "title": "Title " + text,
+            "category": "category " + (number % 5).cast(pl.String),
+            "department": pl.repeat("food", n, eager=True),
+            "brand": pl.repeat("own", n, eager=True),
+            "price": 1.0 + number,
+            "active": number >= 0,
+        },
+        "behaviour": {
+            "event_id": "e" + text,
+            "session_id": "s" + (number // 5).cast(pl.String),
+            "kind": pl.Series(["view", "click", "cart", "search"])[number % 4],
+            "at": at,
+            "customer_id": "c" + (number % 30).cast(pl.String),
+            "product_id": product,
+            "query": pl.repeat("milk", n, eager=True),
+        },
+        "stock": {
+            "product_id": product,
+            "on_hand": 1.0 + (number * 7) % 40,
+            "at": at,
+            "store_id": "s" + (number // 50).cast(pl.String),
+            "on_order": (number % 3).cast(pl.Float64),
+        },
+    }
+    return pl.DataFrame(columns[table]).cast(dict(TABLES[table].schema))
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the suites and with accepted products, in which validate can run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHOP_DATA", "data")
+    shutil.copytree(ROOT / "expectations", "expectations")
+    Path("data/accepted/products").mkdir(parents=True)
+    clean("products").write_parquet("data/accepted/products/part-all.parquet")
+    yield tmp_path
+
+
+def failures(table: str, example: Example) -> dict[str, str]:
+    """Names and severities of what fails on the example, as the report tells them."""
+    rows, folder = clean(table), Path("data/collected") / table
+    folder.mkdir(parents=True)
+    part = folder / "part-2024.parquet"
+    rows.write_parquet(part)
+    canonical, dated = TABLES[table], TABLES[table].time is not None
+    as_of = AS_OF.isoformat() if dated else None
+    reference = profile([part], canonical, as_of, recent_sample([part], canonical, as_of, "UTC"))
+    meta = {
+        "as_of": as_of,
+        "rows": rows.height,
+        "missing_columns": [],
+        "source": None,
+        "content": "",
+        "timezone": "UTC",
+    }
+    example.rows(rows).write_parquet(part)
+    write_json(folder / "meta.json", example.meta(meta | {"reference": reference}))
+    Path("params.yaml").write_text(f"quality: {{{table}: {{quarantine_share_max: {example.limit}}}}}")
+    try:
+        validate(table)
+    except QualityFailure:
+        pass
+    findings = read_json(Path(f"data/quality/{table}.json"))["findings"]
+    return {finding["name"]: finding["severity"] for finding in findings if not finding["passed"]}
+
+
+@pytest.mark.parametrize("table", SUITES)
+def test_clean_rows_meet_every_expectation(table: str, shop: Path) -> None:
+    assert failures(table, Example()) == {}
+
+
+CASES = [(table, entry["meta"]["name"]) for table, suite in SUITES.items() for entry in suite["expectations"]]
+
+
+@pytest.mark.parametrize(("table", "name"), CASES)
+def test_an_example_trips_exactly_this_expectation(table: str, name: str, shop: Path) -> None:
+    assert name in EXAMPLES[table], f"expectations/{table}.json: {name} has no example; add one to EXAMPLES"
+    example = EXAMPLES[table][name]
+    assert set(failures(table, example)) == {name} | example.besides
+
+
+@pytest.mark.parametrize("table", SUITES)
+def test_every_example_has_its_expectation(table: str) -> None:
+    stated = {entry["meta"]["name"] for entry in SUITES[table]["expectations"]}
+    unused = set(EXAMPLES[table]) - stated
+    assert unused <= set(COMMON) | set(DATED), f"examples of expectations that are gone: {sorted(unused)}"
+
+
+def test_every_canonical_table_has_a_suite() -> None:
+    assert set(SUITES) == set(TABLES)
+
+
+@pytest.mark.parametrize("table", SUITES)
+def test_suites_are_great_expectations_own_json(table: str) -> None:
+    import great_expectations as gx
+
+    suite = gx.ExpectationSuite(name=table, expectations=SUITES[table]["expectations"])
+    assert len(suite.expectations) == len(SUITES[table]["expectations"])
