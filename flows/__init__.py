@@ -19,4 +19,6 @@ QUIET = {
 for _name, _value in QUIET.items():
     os.environ.setdefault(_name, _value)
 if not os.environ.keys() & {"PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE"}:
-    os.environ["PREFECT_HOME"] = str(Path(os.environ.get("SHOP_HOME", "shop")).resolve() / "prefect")
+    _home = Path(os.environ.get("SHOP_HOME", "shop")).resolve() / "prefect"
+    _home.mkdir(parents=True, exist_ok=True)  # Prefect would make the last folder only, on import, and warn
+    os.environ["PREFECT_HOME"] = str(_home)

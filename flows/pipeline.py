@@ -14,7 +14,7 @@ from typing import Any
 
 import flows  # noqa: F401 - sets the environment that Prefect reads on import, so it comes first
 
-os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")  # the board shows the rest
+os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the board shows the rest
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -34,7 +34,7 @@ from flows.profiles import apply_profile
 from flows.progress import ProgressBoard
 from flows.release import Released, release
 from flows.scoreboard import metrics_of, print_scores, quality_markdown, rows_of
-from flows.server import some_server
+from flows.server import quieten, some_server
 
 # Waiting tasks occupy threads, so these are many; the crew's slots bound what really runs.
 THREADS: Any = ThreadPoolTaskRunner(max_workers=256)
@@ -59,7 +59,7 @@ def pipeline(applications: list[str] | None = None, reason: str = "run by hand",
     spared = [name for name in chosen if not _touches(graph, failed, name)]
     released, refused = _release_all(spared, reason, console)
     for problem in (*failed.values(), *refused):
-        console.print(f"[red]not released:[/] {problem}", highlight=False)
+        console.print(f"[red]not released:[/] {problem}", highlight=False, soft_wrap=True)
     if failed or refused:
         raise ShopError((*failed.values(), *refused)[0])
     return [result.version for result in released]
@@ -122,7 +122,7 @@ def _release_all(applications: Sequence[str], reason: str, console: Console) -> 
             refused.append(f"{application}: {error}")
         else:
             released.append(result)
-            console.print(f"[green]{result.words}[/]", highlight=False)
+            console.print(f"[green]{result.words}[/]", highlight=False, soft_wrap=True)
     return released, refused
 
 
@@ -145,19 +145,20 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the flow; a mistake or a refusal is one line and status 1, Ctrl-C is status 130."""
     asked, console = _arguments(words), Console(stderr=True)
     set_up_logs(settings().log_level, settings().log_json)
+    quieten()
     try:
         if asked.profile:
             for change in apply_profile(asked.profile):
-                console.print(f"params.yaml: {change}", highlight=False)
+                console.print(f"params.yaml: {change}", highlight=False, soft_wrap=True)
         with some_server():
             pipeline(asked.applications, asked.reason, asked.side_by_side)
     except ShopError as error:
-        console.print(f"[red]error:[/] {error}", highlight=False)
+        console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on where this one ended")
         return 130
-    console.print("next: [bold]make serve[/]", highlight=False)
+    console.print("next: [bold]make serve[/]", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import flows  # noqa: F401 - sets the environment that Prefect reads on import, so it comes first
 
-os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
+os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 from prefect import flow
 from rich.console import Console
@@ -35,7 +35,7 @@ from components.core.params import read_params
 from components.logs import set_up_logs
 from components.settings import settings
 from flows.duel import Judgement, duel
-from flows.server import some_server
+from flows.server import quieten, some_server
 
 log = logging.getLogger(__name__)
 
@@ -196,16 +196,17 @@ def main(words: Sequence[str] | None = None) -> int:
     """A refusal or a mistake is one line and status 1."""
     asked, console = _arguments(words), Console()
     set_up_logs(settings().log_level, settings().log_json)
+    quieten()
     try:
         if asked.command == "list":
             _print_list(asked.application, console)
         elif asked.command == "rollback":
-            console.print(rollback(asked.application, asked.version, asked.why).words, highlight=False)
+            console.print(rollback(asked.application, asked.version, asked.why).words, highlight=False, soft_wrap=True)
         else:
             with some_server():
-                console.print(release(asked.application, asked.why).words, highlight=False)
+                console.print(release(asked.application, asked.why).words, highlight=False, soft_wrap=True)
     except ShopError as error:
-        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False)
+        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
         return 1
     return 0
 

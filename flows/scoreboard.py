@@ -62,9 +62,11 @@ def print_scores(console: Console, metrics: Mapping[str, Any]) -> None:
         table.add_row(*row.values(), style="bold" if row[""] else None)
     console.print(table)
     shipped = metrics["shipped"]
-    console.print(f"* ships: {shipped['name']} ({shipped['kind']}). {shipped['reason']}", highlight=False)
+    console.print(
+        f"* ships: {shipped['name']} ({shipped['kind']}). {shipped['reason']}", highlight=False, soft_wrap=True
+    )
     for name, reason in metrics.get("skipped", {}).items():
-        console.print(f"stepped aside: {name}: {reason}", highlight=False)
+        console.print(f"stepped aside: {name}: {reason}", highlight=False, soft_wrap=True)
 
 
 def quality_markdown(data: Path, tables: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ Prefect would start one itself, but a killed run would leave that one behind; th
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -24,6 +25,7 @@ STARTUP_SECONDS = 90.0  # the first start writes the database's tables; a busy m
 @contextmanager
 def some_server() -> Iterator[None]:
     """The server that PREFECT_API_URL names, or one of our own until the block ends."""
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     if PREFECT_API_URL.value():
@@ -34,9 +36,17 @@ def some_server() -> Iterator[None]:
         _await_health(url, server)
         with temporary_settings({PREFECT_API_URL: url}):
             yield
+            APILogWorker.drain_all(timeout=5)  # what was said last is still on its way to the server
     finally:
         server.stop()
         server.wait()
+
+
+def quieten() -> None:
+    """Leave the terminal to the board: Prefect's and httpx's own lines go to the server alone."""
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).propagate = False
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def _start() -> tuple[Leashed, str]:
