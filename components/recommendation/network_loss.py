@@ -60,7 +60,8 @@ def full_softmax(
     At most `max_logits` values are held at once.
     """
     chunk = max(1, max_logits // len(table))
-    loss: Tensor = _FullSoftmax.apply(hidden.float(), table.float(), rows, items, weights, chunk)
+    apply: Any = _FullSoftmax.apply  # torch leaves it untyped
+    loss: Tensor = apply(hidden.float(), table.float(), rows, items, weights, chunk)
     return loss
 
 

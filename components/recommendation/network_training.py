@@ -76,7 +76,8 @@ class _Questions(IterableDataset[tuple[Batch, np.ndarray, np.ndarray]]):
 
     def __init__(self, lessons: Lessons, rank: int, world: int) -> None:
         self._lessons = lessons
-        self._starts = range(0, len(lessons.valid), VALID_BATCH)[rank::world]
+        starts = range(0, len(lessons.valid), VALID_BATCH)
+        self._starts = starts[rank::world] or starts[:1]  # Lightning refuses a rank without a batch
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -116,7 +117,7 @@ class Training(lightning.LightningModule):
 
     def on_train_start(self) -> None:
         """A run killed between its last epoch and its end must not train on."""
-        stoppers = [each for each in self.trainer.callbacks if isinstance(each, EarlyStopping)]  # type: ignore[attr-defined]
+        stoppers = [each for each in self.trainer.callbacks if isinstance(each, EarlyStopping)]
         if any(stopper.wait_count >= stopper.patience for stopper in stoppers):
             self.trainer.should_stop = True
 
@@ -171,15 +172,15 @@ def train_net(net: SequenceNet, lessons: Lessons, params: NetworkParams, scratch
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = scratch or Path(temporary)
-        checkpoint = ModelCheckpoint(
-            folder, "best", monitor=WATCHED, mode="max", save_last=True, save_on_train_epoch_end=True
-        )
+        best = ModelCheckpoint(folder, "best", monitor=WATCHED, mode="max", save_on_train_epoch_end=True)
+        # After `best`, so that what is resumed knows which epoch was best so far.
+        latest = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
         module = Training(net, lessons, params)
         last = folder / "last.ckpt"
-        _run(_trainer(params, checkpoint), module, last if last.is_file() else None)
-        if checkpoint.best_model_path:
-            best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)
-            module.load_state_dict(best["state_dict"])
+        _run(_trainer(params, [best, latest]), module, last if last.is_file() else None)
+        if best.best_model_path:
+            kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+            module.load_state_dict(kept["state_dict"])
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -194,12 +195,12 @@ def _run(trainer: lightning.Trainer, module: Training, last: Path | None) -> Non
         trainer.fit(module, ckpt_path=last)
 
 
-def _trainer(params: NetworkParams, checkpoint: ModelCheckpoint) -> lightning.Trainer:
+def _trainer(params: NetworkParams, checkpoints: list[ModelCheckpoint]) -> lightning.Trainer:
     where = settings()
     callbacks: list[Callback] = [
         EarlyStopping(WATCHED, mode="max", patience=params.patience, strict=False, check_on_train_epoch_end=True),
         Timer(timedelta(minutes=params.max_minutes), interval="step", verbose=False),
-        checkpoint,
+        *checkpoints,
     ]
     if sys.stderr.isatty():
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))

@@ -31,8 +31,9 @@ class _Block(nn.Module):
     def forward(self, steps: Tensor) -> Tensor:
         # Rows are padded on the right, where causal attention never looks: no mask is needed.
         parts = self.project(self.norm(steps)).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        asks, keys, values = parts.unbind(0)
         mixed = functional.scaled_dot_product_attention(
-            *parts.unbind(0), is_causal=True, dropout_p=self.rate if self.training else 0.0
+            asks, keys, values, is_causal=True, dropout_p=self.rate if self.training else 0.0
         )
         steps = steps + self.dropout(self.join(mixed.transpose(1, 2).flatten(2)))
         return steps + self.dropout(self.forth(steps))
