@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import Field
 
-from components.core.errors import DataError, MissingTable, ParamsError
+from components.core.errors import DataError, ParamsError
 from components.core.params import Params
 from components.core.tables import conform
 from components.sources.folder import renamed
@@ -32,7 +34,7 @@ class Sql:
     def __init__(self, table: str, params: SqlParams, timezone: str) -> None:
         self.table, self.params = table, params
         self.timezone = params.timezone or timezone
-        self._spool: tempfile.TemporaryDirectory[str] | None = None
+        self._spool: Path | None = None
 
     def read(self) -> pl.LazyFrame:
         return pl.concat([pl.scan_parquet(path) for path in self._spooled() if path.name != "found.parquet"])
@@ -45,9 +47,10 @@ class Sql:
 
     def _spooled(self) -> list[Path]:
         if self._spool is None:
-            self._spool = tempfile.TemporaryDirectory(prefix="shop-sql-")
-            self._fill(Path(self._spool.name))
-        return sorted(Path(self._spool.name).glob("*.parquet"))
+            self._spool = Path(tempfile.mkdtemp(prefix="shop-sql-"))
+            atexit.register(shutil.rmtree, self._spool, ignore_errors=True)  # frames read it after we are gone
+            self._fill(self._spool)
+        return sorted(self._spool.glob("*.parquet"))
 
     def _fill(self, folder: Path) -> None:
         for number, batch in enumerate(self._batches()):
@@ -60,26 +63,26 @@ class Sql:
         """Batches of the query's rows, at least one (without rows, it still tells the columns)."""
         import sqlalchemy
 
-        engine = sqlalchemy.create_engine(self._url())
         try:
+            engine = sqlalchemy.create_engine(self._url())
             with engine.connect().execution_options(stream_results=True) as connection:
                 answer = connection.execute(sqlalchemy.text(self.params.query))
-                names, empty = list(answer.keys()), True
+                names = list(answer.keys())
+                yield _frame(names, [])
                 for rows in answer.partitions(self.params.batch_rows):
-                    empty = False
                     yield _frame(names, [tuple(row) for row in rows])
-                if empty:
-                    yield _frame(names, [])
-        except sqlalchemy.exc.NoSuchTableError as error:
-            raise MissingTable(f"{self.table}: {error}") from None
+            engine.dispose()
+        except ImportError as error:
+            raise ParamsError(
+                f"{self.table}: the URL needs a driver that is not installed ({error}); install it"
+            ) from None
         except sqlalchemy.exc.SQLAlchemyError as error:
-            # Only the driver's own words: SQLAlchemy's would repeat the URL's parts or the whole query.
+            # Only the driver's own words: SQLAlchemy's could repeat the URL, password and all.
             reason = str(getattr(error, "orig", None) or type(error).__name__)
             raise DataError(
-                f"{self.table}: expected rows from the query of sources.{self.table}, got: {reason}; correct the query"
+                f"{self.table}: expected rows from the query of sources.{self.table}, got: {reason}; "
+                f"correct the query, or the URL in {self.params.url_from}"
             ) from None
-        finally:
-            engine.dispose()
 
     def _url(self) -> str:
         url = os.environ.get(self.params.url_from)

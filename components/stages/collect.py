@@ -29,7 +29,7 @@ from components.sources.source import Source
 log = logging.getLogger(__name__)
 
 FORMAT = 1  # raise when the layout of the parts changes, so that old ones are written anew
-WRONG_CLOCK = timedelta(days=30)
+WRONG_CLOCK = timedelta(days=90)
 ROW_GROUP = 250_000  # rows; also the most that validate holds as a pandas frame
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -254,10 +255,8 @@ def failures(table: str, example: Example) -> dict[str, str]:
     example.rows(rows).write_parquet(part)
     write_json(folder / "meta.json", example.meta(meta | {"reference": reference}))
     Path("params.yaml").write_text(f"quality: {{{table}: {{quarantine_share_max: {example.limit}}}}}")
-    try:
+    with suppress(QualityFailure):
         validate(table)
-    except QualityFailure:
-        pass
     findings = read_json(Path(f"data/quality/{table}.json"))["findings"]
     return {finding["name"]: finding["severity"] for finding in findings if not finding["passed"]}
 
