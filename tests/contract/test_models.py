@@ -21,9 +21,13 @@ UNHEARD = 4321  # an item code that no train table holds
 # Says the same to everybody, so it cannot keep customers' colours apart; it has exact tests of its own.
 IMPERSONAL = {("recommendation", "popularity")}
 
+# Enough steps of training for forty customers, and no more.
+QUICK_NETWORK = {"min_support": 1, "dim": 16, "batch": 8, "epochs": 12, "learning_rate": 0.01, "patience": 12}
+
 # Settings for problems of forty customers; every other model keeps its defaults.
 SMALL: dict[tuple[str, str], dict[str, object]] = {
     ("recommendation", "tifu_knn"): {"neighbours": 10},  # the default asks more neighbours than there are customers
+    **{("recommendation", name): QUICK_NETWORK for name in ("transformer", "gru", "cnn")},
 }
 
 
