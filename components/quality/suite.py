@@ -115,19 +115,35 @@ class Suite:
         return Outcome(expectation, bool(found["success"]), n_rows, rows, result.get("observed_value"))
 
     @cached_property
-    def _great(self) -> dict[str, Any]:
+    def _great(self) -> dict[Level, Any]:
+        """The levels as Great Expectations' own suites."""
         import great_expectations as gx
+        from great_expectations.exceptions import GreatExpectationsError
 
-        return {
-            level: gx.ExpectationSuite(name=level, expectations=[_stated(one) for one in self.at(level)])
-            for level in LEVELS
-        }
+        try:
+            great = {level: gx.ExpectationSuite(name=level, expectations=_stated(self.at(level))) for level in LEVELS}
+        except (ValueError, GreatExpectationsError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"expectations/{self.table}.json: {reason}; correct the entry") from None
+        self._check_kinds({entry.expectation_type for suite in great.values() for entry in suite.expectations})
+        return great
+
+    def _check_kinds(self, known: set[str]) -> None:
+        """Great Expectations leaves out a kind that it does not know with no more than a log line."""
+        unknown = sorted({expectation.kind for expectation in self.expectations} - known)
+        if unknown:
+            raise DataError(
+                f"expectations/{self.table}.json: expected kinds that Great Expectations has, "
+                f"got {', '.join(unknown)}; correct the entry"
+            )
 
 
-def _stated(expectation: Expectation) -> dict[str, Any]:
-    meta = {"name": expectation.name}
-    kwargs = dict(expectation.kwargs)
-    return {"type": expectation.kind, "kwargs": kwargs, "meta": meta, "severity": expectation.severity}
+def _stated(expectations: Sequence[Expectation]) -> list[dict[str, Any]]:
+    """As Great Expectations writes them; of our own meta only the name, to find the result by."""
+    return [
+        {"type": one.kind, "kwargs": dict(one.kwargs), "meta": {"name": one.name}, "severity": one.severity}
+        for one in expectations
+    ]
 
 
 def _first_message(info: Mapping[str, Any]) -> str:
@@ -141,11 +157,11 @@ def _first_message(info: Mapping[str, Any]) -> str:
 def _definition() -> Any:
     """Where Great Expectations takes its frames from: one per process, since making it takes a second."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the context is made
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells 100 lines of its own set-up
+    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)  # it tells 100 lines of its own set-up
     import great_expectations as gx
     from great_expectations.data_context.types import base
 
-    base.logger.setLevel(logging.WARNING)  # which this module sets to INFO when it is imported
+    base.logger.setLevel(logging.CRITICAL)  # which this module sets to INFO when it is imported
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = base.ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
