@@ -21,8 +21,8 @@ from components.recommendation.ranking import WholeCatalogue
 
 class AlsParams(Params):
     factors: int = Field(64, ge=1)
-    regularisation: float = Field(0.1, gt=0)
-    alpha: float = Field(10.0, gt=0, description="Confidence in an item is alpha times its decayed count.")
+    regularisation: float = Field(3.0, gt=0)
+    alpha: float = Field(1.0, gt=0, description="Confidence in an item is alpha times its decayed count.")
     half_life_days: float = Field(120.0, gt=0, description="A purchase counts half after so many days.")
     iterations: int = Field(10, ge=1)
     threads: int = Field(1, ge=0, description="0: all cores. Each row is solved by itself, so the answer is the same.")

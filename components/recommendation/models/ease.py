@@ -29,11 +29,11 @@ ITEMS_AT_ONCE = 4096
 
 
 class EaseParams(Params):
-    half_life_days: float = Field(120.0, gt=0, description="A purchase counts half after so many days.")
+    half_life_days: float = Field(90.0, gt=0, description="A purchase counts half after so many days.")
     values: Literal["decayed", "sqrt", "log"] = Field("decayed", description="What becomes of the decayed counts.")
     scale: float = Field(0.0, ge=0, le=1, description="Rows are divided by their length to this power.")
-    regularisation: float = Field(100.0, gt=0, description="lambda.")
-    own: float = Field(0.0, ge=0, description="Weight of the own decayed counts, which B leaves out.")
+    regularisation: float = Field(30.0, gt=0, description="lambda.")
+    own: float = Field(0.3, ge=0, description="Weight of the own decayed count, as B's zero diagonal leaves it out.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Dual:
     def solve(cls, x: sparse.csr_matrix, regularisation: float) -> Self:
         gram = (x @ x.T).toarray().astype(np.float64)
         gram[np.diag_indices_from(gram)] += regularisation
-        kernel = linalg.inv(gram, overwrite_a=True, check_finite=False).astype(np.float32)
+        kernel = linalg.inv(gram, assume_a="pos", overwrite_a=True, check_finite=False).astype(np.float32)
         by_item = transposed(x)
         return cls(x, by_item, kernel, _one_minus_leverage(by_item, kernel))
 
@@ -86,7 +86,7 @@ class Primal:
     def solve(cls, x: sparse.csr_matrix, regularisation: float) -> Self:
         gram = (x.T @ x).toarray().astype(np.float64)
         gram[np.diag_indices_from(gram)] += regularisation
-        inverse = linalg.inv(gram, overwrite_a=True, check_finite=False)
+        inverse = linalg.inv(gram, assume_a="pos", overwrite_a=True, check_finite=False)
         inverse /= -np.diag(inverse).copy()
         np.fill_diagonal(inverse, 0.0)
         return cls(inverse.astype(np.float32))

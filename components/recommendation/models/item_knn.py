@@ -24,8 +24,8 @@ ENTRIES_AT_ONCE = 8_000_000  # similarities held before they are cut to the best
 
 class ItemKnnParams(Params):
     unit: Literal["basket", "customer"] = Field("basket", description="What two items must share to be similar.")
-    neighbours: int = Field(100, ge=1, description="Similar items kept per item.")
-    shrinkage: float = Field(10.0, ge=0, description="Added to the cosine's denominator: doubt in rare items.")
+    neighbours: int = Field(200, ge=1, description="Similar items kept per item.")
+    shrinkage: float = Field(20.0, ge=0, description="Added to the cosine's denominator: doubt in rare items.")
     exponent: float = Field(0.5, ge=0, le=1, description="Of the norms' squares; 0.5: the cosine.")
     train_half_life_days: float = Field(180.0, gt=0, description="A co-purchase counts half after so many days.")
     half_life_days: float = Field(30.0, gt=0, description="A history's event counts half after so many days.")

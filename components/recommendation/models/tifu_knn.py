@@ -22,10 +22,10 @@ from components.recommendation.sparse_arrays import load_sparse, save_sparse, tr
 
 class TifuKnnParams(Params):
     within_decay: float = Field(0.9, gt=0, le=1, description="r_b: from basket to basket within a group.")
-    group_decay: float = Field(0.6, gt=0, le=1, description="r_g: from group to group.")
-    groups: int = Field(3, ge=1, description="m: groups into which a customer's baskets are cut.")
-    neighbours: int = Field(900, ge=1, description="k: nearest customers, by Euclidean distance.")
-    alpha: float = Field(0.2, ge=0, le=1, description="Weight of the own vector; the rest is the neighbours' mean.")
+    group_decay: float = Field(0.7, gt=0, le=1, description="r_g: from group to group.")
+    groups: int = Field(7, ge=1, description="m: groups into which a customer's baskets are cut.")
+    neighbours: int = Field(300, ge=1, description="k: nearest customers, by Euclidean distance.")
+    alpha: float = Field(0.7, ge=0, le=1, description="Weight of the own vector; the rest is the neighbours' mean.")
 
 
 class TifuKnn(WholeCatalogue):

@@ -26,10 +26,10 @@ from components.recommendation.sparse_arrays import load_sparse, save_sparse, to
 
 
 class UserKnnParams(Params):
-    half_life_days: float = Field(60.0, gt=0, description="A purchase in a profile counts half after so many days.")
-    neighbours: int = Field(500, ge=1, description="Most similar customers that vote.")
+    half_life_days: float = Field(90.0, gt=0, description="A purchase in a profile counts half after so many days.")
+    neighbours: int = Field(300, ge=1, description="Most similar customers that vote.")
     sharpness: float = Field(1.5, gt=0, description="Votes weigh cosine to this power.")
-    own: float = Field(0.2, ge=0, le=1, description="Weight of the own decayed frequency; the rest is the votes.")
+    own: float = Field(0.5, ge=0, le=1, description="Weight of the own decayed frequency; the rest is the votes.")
     future_days: float = Field(0.0, ge=0, description="Neighbours vote with these last days; 0: their last basket.")
 
 
