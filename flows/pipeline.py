@@ -54,7 +54,7 @@ def pipeline(applications: list[str] | None = None, reason: str = "run by hand",
     with only_run(root), ProgressBoard(console) as board:
         graph = read_graph(root).of(chosen)
         crew = Crew(root, settings().home / "logs", board, slots or sensible_slots())
-        failed = _bring_up_to_date(graph, crew, board.expect, root)
+        failed = bring_up_to_date(graph, crew, board.expect, root)
     _publish_quality(graph)
     spared = [name for name in chosen if not _touches(graph, failed, name)]
     released, refused = _release_all(spared, reason, console)
@@ -65,7 +65,7 @@ def pipeline(applications: list[str] | None = None, reason: str = "run by hand",
     return [result.version for result in released]
 
 
-def _bring_up_to_date(graph: Graph, crew: Crew, expect: Callable[[int], None], root: Path) -> dict[str, str]:
+def bring_up_to_date(graph: Graph, crew: Crew, expect: Callable[[int], None], root: Path) -> dict[str, str]:
     """Run what is stale; returns the stages that failed, each with its reason."""
 
     @task(task_run_name="{name}", cache_policy=NO_CACHE)
