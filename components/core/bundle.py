@@ -47,6 +47,11 @@ def join_members(pool: pl.DataFrame, scores: dict[str, pl.DataFrame], keys: list
 def load_bundle(folder: Path) -> Bundle:
     """The bundle in `folder`; raises ArtifactError where a byte differs from what was sealed."""
     verify(folder)
+    return read_bundle(folder)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """The bundle in `folder` while it is being packaged: not sealed yet, so nothing is compared."""
     manifest = read_json(folder / "manifest.json")
     if manifest.get("format") != FORMAT:
         raise ArtifactError(f"{folder}: expected format {FORMAT}, got {manifest.get('format')}; release it again")

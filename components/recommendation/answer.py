@@ -11,8 +11,9 @@ Rungs, best first; a lower one fills what the higher ones leave open, and each i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Self, cast
 
@@ -26,13 +27,25 @@ from components.recommendation.catalogue import Catalogue
 from components.recommendation.histories import Histories
 from components.recommendation.pairs import PoolParams, candidate_items
 from components.recommendation.prepared import Prepared
-from components.recommendation.reasons import Kind, Ranking, Reason, companions, evidence, explain, words
+from components.recommendation.reasons import (
+    Kind,
+    Past,
+    Ranking,
+    Reason,
+    companions,
+    evidence,
+    explain,
+    holds,
+    joined,
+    words,
+)
 from components.recommendation.scoring import Scorer, Scores
 from components.recommendation.statistics import Statistics
 
 log = logging.getLogger(__name__)
 
 RUNGS = ("ensemble", "single", "neighbours", "category", "popular")
+PROBED = 10  # customers on whom it is tried whether own purchases lift scores
 PER_CATEGORY = 30  # bestsellers that the category rung takes from each category
 
 
@@ -85,6 +98,7 @@ class Answerer:
         self.statistics = scorer.statistics
         self.pool = PoolParams()
         self.prepared: Prepared | None = None
+        self._own_holds: bool | None = None
         self._bestsellers = np.argsort(-self.statistics.popularity, kind="stable").astype(np.int32)
         self._by_category = _split(self.statistics.category, self._bestsellers)
 
@@ -93,6 +107,7 @@ class Answerer:
         """From a sealed bundle; raises ArtifactError where a byte differs from what was sealed."""
         answerer = cls.of(load_bundle(folder))
         answerer.prepared = Prepared.load(folder / "answers") if (folder / "answers").is_dir() else None
+        answerer.explain([])  # finds out what the first request would otherwise wait for
         return answerer
 
     @classmethod
@@ -148,14 +163,30 @@ class Answerer:
             return now, None, unknown
         return _followed_by(past, now), None, unknown
 
-    def rank(self, history: Histories) -> Ranking:
-        """One query's candidates by what ships, best first, with what they were scored from."""
-        offsets, items = candidate_items(history, self.statistics, self.pool)
-        members, features = self.scorer.inputs(history, offsets, items)
+    def rank(self, histories: Histories) -> list[Ranking]:
+        """Each query's candidates by what ships, best first, with what they were scored from."""
+        offsets, items = candidate_items(histories, self.statistics, self.pool)
+        members, features = self.scorer.inputs(histories, offsets, items)
         scores = self.scorer.combine(members, features, offsets)
-        order = np.argsort(-scores, kind="stable")
-        order = order[np.isfinite(scores[order])]
-        return Ranking(items[order], scores[order], members[order], features[order])
+        found = []
+        for start, stop in pairwise(offsets.tolist()):
+            order = start + np.argsort(-scores[start:stop], kind="stable")
+            order = order[np.isfinite(scores[order])]
+            found.append(Ranking(items[order], scores[order], members[order], features[order]))
+        return found
+
+    def explain(self, past: Sequence[Past]) -> list[list[Reason]]:
+        """Reasons of each query's items; whether own purchases need trying is found out on the first call."""
+        if self._own_holds is None:
+            self._own_holds = holds(self._sample(), self.scorer)
+        return explain(past, self.scorer, self._own_holds)
+
+    def _sample(self) -> list[Past]:
+        """The first items of a few customers, spread over all of them."""
+        rows = np.unique(np.linspace(0, len(self.histories) - 1, min(len(self.histories), PROBED)).astype(int)).tolist()
+        histories = [self.histories.part(row, row + 1) for row in rows]
+        rankings = self.rank(joined(histories)) if histories else []
+        return [Past(history, each, each.items[:3]) for history, each in zip(histories, rankings, strict=True)]
 
     def _rungs(self, history: Histories, row: int | None, ask: Ask) -> Iterator[Found]:
         prepared = self.prepared.of(row) if self.prepared is not None and row is not None else None
@@ -169,13 +200,13 @@ class Answerer:
 
     def _shipped(self, history: Histories) -> Iterator[Found]:
         try:
-            ranking = self.rank(history)
+            (ranking,) = self.rank(history)
         except Exception:  # whatever a member does, the customer gets an answer: the next rung's
             log.exception("the released %s failed; answering from the next rung", self.scorer.kind)
             return
 
         def reasons(codes: np.ndarray) -> list[Reason]:
-            return explain(history, ranking, codes, self.scorer)
+            return self.explain([Past(history, ranking, codes)])[0]
 
         yield self.scorer.kind, ranking.items, ranking.scores, reasons
 

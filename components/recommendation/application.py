@@ -11,10 +11,13 @@ import polars as pl
 from pydantic import Field
 
 from components.core.application import Application
+from components.core.bundle import read_bundle
 from components.core.gate import Gate
 from components.core.metrics import ndcg_objective, ranking_outcomes
 from components.core.params import Params, parse
+from components.recommendation.answer import Answerer
 from components.recommendation.features import featurise
+from components.recommendation.prepared import prepare
 
 KEYS = ("query", "item")
 HISTORY = [("none", 0), ("1-9 baskets", 9), ("10-49 baskets", 49)]  # longer ones: "50+ baskets"
@@ -103,10 +106,11 @@ def gates(values: Mapping[str, Any]) -> Sequence[Gate]:
 
 
 def package(features: Path, bundle: Path) -> None:
-    """What the service needs beside the models: catalogue, statistics and histories as of now."""
+    """What the service needs beside the models: catalogue, statistics, histories as of now, prepared answers."""
     shutil.copy(features / "catalogue.parquet", bundle / "catalogue.parquet")
     for part in ("statistics", "histories"):
         shutil.copytree(features / "now" / part, bundle / part)
+    prepare(Answerer.of(read_bundle(bundle))).save(bundle / "answers")
 
 
 APPLICATION = Application(

@@ -6,6 +6,7 @@ not here (anonymous sessions, customers beyond `most`) is computed on request by
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -14,12 +15,13 @@ import numpy as np
 
 from components.core.artifacts import load_array, save_arrays
 from components.recommendation.histories import Histories
-from components.recommendation.reasons import Kind, Reason, explain
+from components.recommendation.reasons import Kind, Past, Reason, joined
 
 if TYPE_CHECKING:
     from components.recommendation.answer import Answerer
 
 ARRAYS = ("offsets", "items", "scores", "kinds", "companions")
+BATCH = 100  # customers scored at once: bounds memory, and pays what is the same for all only once
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,9 @@ class One:
             Reason(Kind(kind), companion)
             for kind, companion in zip(self.kinds[places].tolist(), self.companions[places].tolist(), strict=True)
         ]
+
+
+NOTHING = One(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int8), np.empty(0, np.int32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +76,33 @@ class Prepared:
         return cls(**{name: load_array(folder, name) for name in ARRAYS})
 
 
-def prepare(answerer: Answerer, depth: int = 30, most: int = 20_000) -> Prepared:
+def prepare(answerer: Answerer, depth: int = 20, most: int = 20_000) -> Prepared:
     """The first `depth` items of each customer and their reasons, for the `most` customers seen last."""
     histories = answerer.histories
-    empty = One(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int8), np.empty(0, np.int32))
-    chosen = _seen_last(histories, most)
-    found = [_one(answerer, histories.part(r, r + 1), depth) if chosen[r] else empty for r in range(len(histories))]
+    rows = np.flatnonzero(_seen_last(histories, most))
+    answers: dict[int, One] = {}
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH].tolist()
+        answers |= zip(batch, _batch(answerer, [histories.part(row, row + 1) for row in batch], depth), strict=True)
+    found = [answers.get(row, NOTHING) for row in range(len(histories))]
     offsets = np.concatenate([[0], np.cumsum([len(one.items) for one in found])]).astype(np.int64)
     columns = {
-        name: np.concatenate([getattr(empty, name), *(getattr(one, name) for one in found)]) for name in ARRAYS[1:]
+        name: np.concatenate([getattr(NOTHING, name), *(getattr(o, name) for o in found)]) for name in ARRAYS[1:]
     }
     return Prepared(offsets, **columns)
 
 
-def _one(answerer: Answerer, history: Histories, depth: int) -> One:
-    ranking = answerer.rank(history)
-    shown = ranking.items[answerer.catalogue.available[ranking.items]][:depth]
-    reasons = explain(history, ranking, shown, answerer.scorer)
-    places = np.flatnonzero(np.isin(ranking.items, shown))
+def _batch(answerer: Answerer, histories: Sequence[Histories], depth: int) -> list[One]:
+    rankings = answerer.rank(joined(histories))
+    shown = [ranking.items[answerer.catalogue.available[ranking.items]][:depth] for ranking in rankings]
+    past = [Past(*each) for each in zip(histories, rankings, shown, strict=True)]
+    return [_one(one, reasons) for one, reasons in zip(past, answerer.explain(past), strict=True)]
+
+
+def _one(one: Past, reasons: list[Reason]) -> One:
     return One(
-        shown,
-        ranking.scores[places].astype(np.float32),
+        one.items,
+        one.ranking.scores[np.isin(one.ranking.items, one.items)].astype(np.float32),
         np.array([reason.kind for reason in reasons], np.int8),
         np.array([reason.companion for reason in reasons], np.int32),
     )

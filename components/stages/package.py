@@ -27,10 +27,10 @@ def package(application: str) -> None:
     shutil.rmtree(bundle, ignore_errors=True)
     bundle.mkdir(parents=True)
     members = _copy_shipped(metrics["shipped"], data, bundle)
-    chosen.package(data / "features", bundle)
     if LOCK.is_file():
         shutil.copy(LOCK, bundle / LOCK.name)
     write_json(bundle / "manifest.json", _manifest(application, metrics, params, members, chosen.tables))
+    chosen.package(data / "features", bundle)  # last: it may answer with what is being packaged
     seal(bundle)
 
 

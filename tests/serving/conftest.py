@@ -15,7 +15,6 @@ from components.core.artifacts import seal, write_json
 from components.core.bundle import FORMAT
 from components.core.ensembles import PoolSpec, make_ensemble
 from components.core.model import make_model
-from components.recommendation.answer import Answerer
 from components.recommendation.application import APPLICATION
 from components.recommendation.features import featurise
 
@@ -66,10 +65,10 @@ def make_bundle(features: Path, folder: Path, single: str | None = None) -> Path
     if single is None:
         spec = PoolSpec.of(APPLICATION, MEMBERS, [])
         make_ensemble("rrf", spec, {}).save(folder / "ensemble")
-    APPLICATION.package(features, folder)
     shipped = {"name": single or "rrf", "kind": "single" if single else "ensemble", "reason": "test"}
     manifest = {"format": FORMAT, "application": "recommendation", "shipped": shipped, "members": members}
     write_json(folder / "manifest.json", manifest | {"as_of": AS_OF.isoformat(), "params": {}})
+    APPLICATION.package(features, folder)
     seal(folder)
     return folder
 
@@ -91,11 +90,6 @@ def bundle(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def other_bundle(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(features, tmp_path_factory.mktemp("bundle") / "single", single="personal")
-
-
-@pytest.fixture(scope="session")
-def answerer(bundle: Path) -> Answerer:
-    return Answerer.load(bundle)
 
 
 @pytest.fixture
