@@ -146,12 +146,32 @@ def history_lists(events: pl.DataFrame, cutoff: datetime, max_history: int) -> p
 def _write_fold(
     fold: Fold, events: pl.DataFrame, catalogue: pl.DataFrame, split: SplitParams, params: FeatureParams, out: Path
 ) -> dict[str, Any]:
-    out.mkdir(parents=True, exist_ok=True)
-    train = train_table(events, fold.cutoff)
-    statistics = Statistics.fit(train, catalogue, params.neighbours_per_item, params.neighbour_support)
     asked, truth = _asked(events, fold.cutoff, split, params)
+    train = train_table(events, fold.cutoff)
+    support = (params.neighbours_per_item, params.neighbour_support)
+    found = write_fold_tables(out, train, asked, truth, catalogue, params.pool, *support)
+    log.info("%(fold)s: %(queries)d queries, %(pairs)d pairs, oracle recall %(oracle_recall).3f", found)
+    return found
+
+
+def write_fold_tables(
+    out: Path,
+    train: pl.DataFrame,
+    asked: pl.DataFrame,
+    truth: pl.DataFrame,
+    catalogue: pl.DataFrame,
+    pool_params: PoolParams,
+    n_neighbours: int = 30,
+    min_support: int = 5,
+) -> dict[str, Any]:
+    """Statistics, candidates and features of one fold's queries; answers what was written.
+
+    `asked` has query and the history lists. oracle_recall is the share of the truth in the pool.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    statistics = Statistics.fit(train, catalogue, n_neighbours, min_support)
     past = Histories.from_frame(asked)
-    offsets, items = candidate_items(past, statistics, params.pool)
+    offsets, items = candidate_items(past, statistics, pool_params)
     pairs = np.repeat(asked["query"].to_numpy(), np.diff(offsets))
     features = pair_features(past, offsets, items, statistics)
     pool = pl.DataFrame({"query": pairs, "item": items}).hstack(pl.DataFrame(features, schema=list(FEATURES)))
@@ -161,14 +181,7 @@ def _write_fold(
         table.write_parquet(out / f"{name}.parquet")
     statistics.save(out / "statistics")
     reachable = truth.join(pool.select("query", "item"), on=["query", "item"]).height
-    found = {
-        "fold": fold.name,
-        "queries": asked.height,
-        "pairs": pool.height,
-        "oracle_recall": reachable / truth.height,
-    }
-    log.info("%(fold)s: %(queries)d queries, %(pairs)d pairs, oracle recall %(oracle_recall).3f", found)
-    return found
+    return {"fold": out.name, "queries": asked.height, "pairs": pool.height, "oracle_recall": reachable / truth.height}
 
 
 def _asked(

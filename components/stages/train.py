@@ -65,8 +65,10 @@ def _fit_and_score(
 def fits(folds: Sequence[Fold], refits: Refits) -> list[tuple[Fold, list[Fold]]]:
     """Where to fit and which folds each fit scores; the last fit is the test cut-off's.
 
-    A fit never scores a fold before its own cut-off, so every score is out of fold.
+    A fit never scores a fold before its own cut-off, so every score is out of fold. Folds that
+    share a cut-off split customers instead of time, and each needs a fit of its own.
     """
-    if refits == "every_fold":
+    split_by_time = len({fold.cutoff for fold in folds}) == len(folds)
+    if refits == "every_fold" or not split_by_time:
         return [(fold, [fold]) for fold in folds]
     return [(folds[0], list(folds[:-1])), (folds[-1], [folds[-1]])]

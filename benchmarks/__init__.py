@@ -1,0 +1,1 @@
+"""Published tables and peers, side by side; never part of the test run."""
