@@ -33,18 +33,39 @@ class Repeats:
         """Unknown items (code >= n_items) are left out."""
         known = np.flatnonzero(histories.items < n_items)
         events = histories.rows()[known] * n_items + histories.items[known]
-        order = np.argsort(events, kind="stable")
-        keys, starts, counts = np.unique(events[order], return_index=True, return_counts=True)
-        days = histories.days_ago[known][order].astype(np.float64)
-        values = histories.weights[known][order] * np.exp2(-days / half_life_days)
-        totals = [_reduced(*what, starts) for what in ((np.add, values), (np.maximum, days), (np.minimum, days))]
-        return cls(keys, keys // n_items, keys % n_items, counts, *totals)
+        if np.any(events[1:] < events[:-1]):
+            order = np.argsort(events, kind="stable")
+            known, events = known[order], events[order]
+        starts = np.flatnonzero(np.concatenate([[True], events[1:] != events[:-1]])) if len(events) else known
+        counts, keys = np.diff(np.append(starts, len(events))), events[starts]
+        days = histories.days_ago[known].astype(np.float64)
+        values = histories.weights[known] * np.exp2(-days / half_life_days)
+        decayed, first, last = (
+            _reduced(np.add, values, starts),
+            _reduced(np.maximum, days, starts),
+            _reduced(np.minimum, days, starts),
+        )
+        return cls(keys, keys // n_items, keys % n_items, counts, decayed, first, last)
+
+    def find(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions of `keys` that occur here: in `keys`, and in these arrays."""
+        places = np.searchsorted(self.keys, keys)
+        inside = np.flatnonzero(places < len(self.keys))
+        found = inside[self.keys[places[inside]] == keys[inside]]
+        return found, places[found]
 
     def mean_gaps(self, prior: float, expected: np.ndarray | float) -> np.ndarray:
         """Mean days between purchases of each pair, shrunk towards `expected` as if `prior` gaps had been that long."""
         days = self.first_days_ago - self.last_days_ago
         shrunk: np.ndarray = (days + prior * expected) / (self.counts - 1 + prior)
         return shrunk
+
+
+def by_item(histories: Histories) -> Histories:
+    """The same events ordered by item within each query: `Repeats.of` it, or of a part of it, needs no sorting."""
+    order = np.lexsort((histories.items, histories.rows()))
+    events = (values[order] for values in (histories.items, histories.days_ago, histories.weights, histories.baskets))
+    return Histories(histories.offsets, *events)
 
 
 def item_gaps(repeats: Repeats, n_items: int, prior: float) -> np.ndarray:

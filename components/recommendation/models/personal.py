@@ -15,7 +15,7 @@ from components.core.model import Refits
 from components.core.params import Params
 from components.recommendation.histories import Histories
 from components.recommendation.ranking import WholeCatalogue
-from components.recommendation.repeats import Repeats, item_gaps, last_baskets
+from components.recommendation.repeats import Repeats, by_item, item_gaps, last_baskets
 
 UNSEEN = 1e-6  # all of popularity fits below this, so an own item never falls behind an unseen one
 
@@ -49,7 +49,7 @@ class Personal(WholeCatalogue):
         items, days = train["item"].to_numpy(), train["days_ago"].to_numpy()
         counts = np.bincount(items, train["weight"].to_numpy() * np.exp2(-days / self.params.popularity_half_life_days))
         self.n_items = len(counts)
-        histories, _ = Histories.from_train(train)
+        histories = by_item(Histories.from_train(train)[0])
         repeats = Repeats.of(histories, self.n_items, self.params.half_life_days)
         arrays = {
             "popularity": counts * (0.999 * UNSEEN / max(counts.max(initial=0.0), 1e-30)),
@@ -72,10 +72,8 @@ class Personal(WholeCatalogue):
         known = items < self.n_items
         answer = np.where(known, popularity[np.where(known, items, 0)], np.nan).astype(np.float32)
         wanted = np.repeat(np.arange(len(histories)), np.diff(offsets)) * self.n_items + items
-        places = np.searchsorted(repeats.keys, wanted)
-        inside = known & (places < len(repeats.keys))
-        found = np.flatnonzero(inside)[repeats.keys[places[inside]] == wanted[inside]]
-        answer[found] = own[places[found]]
+        found, places = repeats.find(np.where(known, wanted, -1))
+        answer[found] = own[places]
         return answer
 
     def save(self, folder: Path) -> None:
@@ -102,7 +100,7 @@ class Personal(WholeCatalogue):
         bought, exposed = np.zeros(self.n_items), np.zeros(self.n_items)
         for before, basket in last_baskets(histories, self.params.loyalty_baskets):
             repeats = Repeats.of(before, self.n_items, self.params.half_life_days)
-            again = np.isin(basket.rows() * self.n_items + basket.items, repeats.keys)
+            again, _ = repeats.find(basket.rows() * self.n_items + basket.items)
             bought += np.bincount(basket.items[again], basket.weights[again], self.n_items)
             exposed += np.bincount(repeats.items, repeats.decayed, self.n_items)
         prior, rate = self.params.loyalty_prior, bought.sum() / max(exposed.sum(), 1e-9)
