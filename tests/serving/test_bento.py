@@ -1,0 +1,143 @@
+"""`bentoml serve` and `bentoml build` as an operator types them: real processes, real sockets, real kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from components import releases
+
+ROOT = Path(__file__).parents[2]
+QUIET = {"DO_NOT_TRACK": "1", "BENTOML_DO_NOT_TRACK": "True", "OMP_NUM_THREADS": "1"}
+
+
+def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+    """This process's, less what would lead into the checkout or somebody's shop."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SHOP_", "PYTHON", "BENTOML"))}
+    return kept | QUIET | {"BENTOML_HOME": str(tmp_path / "bentoml"), "PYTHONDONTWRITEBYTECODE": "1"} | more
+
+
+@contextmanager
+def serving(target: str, cwd: Path, env: dict[str, str]) -> Iterator[httpx.Client]:
+    """`bentoml serve TARGET` in `cwd`, ready; its whole process group ends with the block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "bentoml", "serve", target, "--port", str(port)]
+    log = Path(env["BENTOML_HOME"] + f"-{port}.log").open("w+")
+    process = subprocess.Popen(command, cwd=cwd, env=env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            wait_until(lambda: process.poll() is not None or answers(client), Path(log.name))
+            assert process.poll() is None, Path(log.name).read_text()
+            yield client
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+        log.close()
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def wait_until(holds: Callable[[], bool], log: Path, seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_swap_under_load_answers_every_request_wholly_from_one_release(
+    released: str, other_bundle: Path, tmp_path: Path, home: Path
+) -> None:
+    new = releases.put(other_bundle, "recommendation", {})
+    env = environment(tmp_path, SHOP_HOME=str(home), PYTHONPATH=str(ROOT), SHOP_WORKERS="2")
+    seen: list[tuple[int, dict[str, Any]]] = []
+    stop = threading.Event()
+
+    def ask(customer: str) -> None:
+        with httpx.Client(base_url=client.base_url, timeout=20) as own:
+            while not stop.is_set():
+                reply = own.post("/recommend", json={"customer_id": customer, "k": 5})
+                seen.append((reply.status_code, reply.json()))
+
+    with serving("serving.service:Shop", ROOT, env) as client:
+        assert not listens_elsewhere(client.base_url.port or 0)
+        threads = [threading.Thread(target=ask, args=(f"c{number}",)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(seen) > 50, home, 30)
+        releases.point("recommendation", new, "while customers ask")
+        wait_until(lambda: [answer["release"] for _, answer in seen[-30:]] == [new] * 30, home, 30)
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+    assert {status for status, _ in seen} == {200}
+    assert {answer["release"] for _, answer in seen} == {released, new}
+    for _, answer in seen:  # the ensemble's release and the single model's are told apart by every item
+        assert {item["rung"] for item in answer["items"]} == {"ensemble" if answer["release"] == released else "single"}
+
+
+def listens_elsewhere(port: int) -> bool:
+    """Whether the port is bound to more than loopback, by the kernel's own table (addresses are hexadecimal)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    bound = [row[1].split(":")[0] for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) == port]
+    return bound != ["0100007F"]
+
+
+@pytest.mark.slow
+def test_a_bento_serves_elsewhere_with_nothing_of_the_checkout(
+    bundle: Path, other_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = tmp_path / "checkout"
+    unwanted = shutil.ignore_patterns("__pycache__")
+    for name in ("components", "serving"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=unwanted)
+    for name in ("pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, checkout)
+    monkeypatch.setenv("SHOP_HOME", str(checkout / "shop"))
+    old, live = (releases.put(each, "recommendation", {}) for each in (other_bundle, bundle))
+    for version in (old, live):
+        releases.point("recommendation", version, "test")
+    env = environment(tmp_path)
+    built = subprocess.run(
+        [sys.executable, "-m", "bentoml", "build", "--output", "tag"],
+        cwd=checkout, env=env, capture_output=True, text=True, check=False, timeout=90,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stdout + built.stderr
+    tag = built.stdout.strip().splitlines()[-1].removeprefix("__tag__:")
+    kept = tmp_path / "bentoml" / "bentos" / Path(*tag.split(":"))
+    shutil.rmtree(checkout)
+    moved = tmp_path / "elsewhere" / "bento"
+    shutil.copytree(kept, moved)
+    shutil.rmtree(tmp_path / "bentoml")
+    packed = [path.name for path in (moved / "src" / "shop" / "releases" / "recommendation").iterdir() if path.is_dir()]
+    assert packed == [live], "only the live release travels"
+    working = tmp_path / "working"
+    working.mkdir()
+    with serving(str(moved), working, env) as client:
+        answer = client.post("/recommend", json={"customer_id": "c0", "k": 3}).json()
+        assert (answer["release"], answer["rung"], len(answer["items"])) == (live, "ensemble", 3)
+        assert json.loads(client.get("/docs.json").text)["paths"]["/recommend"]
