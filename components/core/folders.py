@@ -13,6 +13,8 @@ from pathlib import Path
 def replaced_folder(target: Path) -> Iterator[Path]:
     """A new folder beside `target` that takes its place if the block succeeds."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in target.parent.glob(f".{target.name}.*.tmp"):
+        shutil.rmtree(left_over, ignore_errors=True)  # of a run that was killed; one table has one writer
     fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
     try:
         yield fresh

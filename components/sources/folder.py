@@ -11,6 +11,7 @@ from pydantic import Field
 from components.core.errors import DataError, MissingTable
 from components.core.params import Params
 from components.core.tables import conform
+from components.sources.csv_files import scan_csv
 
 SUFFIXES = (".parquet", ".csv", ".csv.gz")
 
@@ -22,6 +23,7 @@ class FolderParams(Params):
     columns: dict[str, str] = Field({}, description="Canonical column -> the name it has in the files.")
     timezone: str | None = Field(None, description="Of times without a zone; default: the shop's.")
     separator: str = Field(",", min_length=1, max_length=1, description="Between the fields of a CSV file.")
+    encoding: str = Field("utf-8", description="Of CSV files, by Python's names: utf-8, latin-1, cp1252, utf-16.")
     decimal_comma: bool = Field(False, description='Numbers in CSV files are written "1,50".')
 
 
@@ -70,18 +72,18 @@ class Folder:
         return self.params.files or f"{self.table}*.parquet or {self.table}*.csv"
 
     def _scan(self, path: Path) -> pl.LazyFrame:
-        frame = pl.scan_parquet(path) if path.suffix == ".parquet" else self._scan_csv(path)
-        return renamed(frame, self.params.columns, self.table)
+        try:
+            frame = pl.scan_parquet(path) if path.suffix == ".parquet" else self._scan_csv(path)
+            return renamed(frame, self.params.columns, self.table)
+        except (pl.exceptions.PolarsError, UnicodeError, LookupError) as error:
+            reason = str(error).split("\n")[0]
+            raise DataError(
+                f"{self.table}: expected a readable file, got {path} ({reason}); mend it, take it away, or correct "
+                f"sources.{self.table} in params.yaml"
+            ) from None
 
     def _scan_csv(self, path: Path) -> pl.LazyFrame:
-        # Everything as text: a type guessed from the first rows would refuse or spoil later ones.
-        frame = pl.scan_csv(
-            path,
-            separator=self.params.separator,
-            infer_schema=False,
-            truncate_ragged_lines=True,
-            encoding="utf8-lossy",
-        )
+        frame = scan_csv(path, self.params.separator, self.params.encoding)
         if not self.params.decimal_comma:
             return frame
         return frame.with_columns(pl.all().str.replace(r"^(\s*-?\d+),(\d+\s*)$", "${1}.${2}"))

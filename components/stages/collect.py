@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from components.core.artifacts import file_sha256, read_json, write_json
-from components.core.errors import MissingTable
+from components.core.errors import DataError, MissingTable
 from components.core.folders import replaced_folder
 from components.core.params import read_params
 from components.core.tables import Table, missing_columns, table_named
@@ -47,6 +47,11 @@ def collect(table: str) -> None:
             log.info("%s: nothing new at the source", table)
             return
         _write(source, target, params)
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).split("\n")[0]
+        raise DataError(
+            f"{table}: expected rows that can be read, got: {reason}; mend what sources.{table} names"
+        ) from None
     except MissingTable as error:
         log.warning("%s; what needs this table is switched off", error)
         _write_missing(table, target)

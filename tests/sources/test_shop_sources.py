@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sqlite3
 import subprocess
 import sys
@@ -44,6 +45,41 @@ def test_csv_with_dirt(tmp_path: Path) -> None:
     assert rows["customer_id"].to_list() == ["c1", None, "c2", None, "c3"]
     assert rows["at"][0] == datetime(2024, 1, 5, 15, tzinfo=UTC)
     assert rows["at"].null_count() == 2
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '9,a"b,2024-01-05,1,1,c9',
+        '9,"a,2024-01-05,1,1,c9',
+        '9,"a"b,2024-01-05,1,1,c9',
+        "9,\udcff\udcfe,2024-01-05,1,1,c9",
+    ],
+)
+def test_a_broken_line_costs_one_row_and_not_the_file(tmp_path: Path, broken: str) -> None:
+    sound = ['1,"a, b",2024-01-05,1,2.5,c1', "2,b,2024-01-05,1,2.5,", "", "3,c,2024-01-05,1,2.5,c3"]
+    text = HEADER + "\n".join([*sound[:2], broken, *sound[2:]])
+    (tmp_path / "transactions.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    rows = folder_source(tmp_path).read().collect().filter(pl.col("basket_id").is_in(["1", "2", "3"]))
+    assert rows["product_id"].to_list() == ["a, b", "b", "c"]
+    assert rows["amount"].to_list() == [2.5, 2.5, 2.5]
+    assert rows["customer_id"].to_list() == ["c1", None, "c3"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-8"])
+def test_other_encodings_and_compression(tmp_path: Path, encoding: str) -> None:
+    text = "product_id,title,category\r\n1,Käse,Kühlregal\r\n"
+    (tmp_path / "products.csv").write_bytes(text.encode(encoding))
+    (tmp_path / "products_2.csv.gz").write_bytes(gzip.compress(text.encode(encoding)))
+    rows = folder_source(tmp_path, "products", encoding=encoding).read().collect()
+    assert rows["title"].to_list() == ["Käse", "Käse"] and rows["category"].to_list() == ["Kühlregal"] * 2
+
+
+@pytest.mark.parametrize(("name", "content"), [("transactions.csv", b""), ("transactions.parquet", b"garbage" * 9)])
+def test_a_file_that_is_none_names_itself(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"expected a readable file, got .*{name}"):
+        folder_source(tmp_path).read()
 
 
 def test_parquet_files_whose_types_differ(tmp_path: Path) -> None:
