@@ -48,6 +48,12 @@ def test_own_items_precede_all_others_and_popularity_orders_these() -> None:
     assert order.tolist() == [5, 0, 1, 2, 3, 4]
 
 
+def test_what_was_popular_lately_precedes_what_was_popular_once() -> None:
+    lately, once = [(1, 10, 4, 1.0), (2, 20, 4, 1.0)], [(who, who, 3, 300.0) for who in (3, 4, 5)]
+    found = scores(PersonalParams(), table([(0, 0, 5, 9.0), *lately, *once]))[0]
+    assert found[5] > found[4] > found[3] > found[0] == 0
+
+
 def test_what_is_due_precedes_what_was_just_bought() -> None:
     """Equal frequency and rhythm, but item 1 was bought yesterday and item 0 is about to run out."""
     every_thirty = [(0, basket, 0, 30.0 * (4 - basket)) for basket in range(4)]

@@ -40,3 +40,13 @@ def test_customer_with_a_single_basket_resembles_nobody_and_votes_not() -> None:
     train = pl.concat([TRAIN, table([(2, 9, 0, 1.0)])])
     scores = UserKnn(UserKnnParams(own=0.0)).fit(train).scores(ASKED)[0]
     assert scores == pytest.approx([0, 0, 0, 0, 0, 1, 0])
+
+
+def test_votes_weigh_cosine_to_the_given_power() -> None:
+    """The query bought items 0 and 1; customer 0 bought just item 0, customer 1 items 0, 1 and 2."""
+    train = table([(0, 0, 0, 9.0), (0, 1, 5, 1.0)] + [(1, 2, item, 9.0) for item in (0, 1, 2)] + [(1, 3, 6, 1.0)])
+    asked = Histories.from_train(table([(7, 0, 0, 1.0), (7, 0, 1, 1.0)]))[0]
+    for sharpness in (1.0, 3.0):
+        scores = UserKnn(UserKnnParams(own=0.0, sharpness=sharpness)).fit(train).scores(asked)[0]
+        votes = np.array([1 / 2**0.5, 2 / (2**0.5 * 3**0.5)]) ** sharpness
+        assert scores[[5, 6]] == pytest.approx(votes / votes.sum(), rel=1e-5)
