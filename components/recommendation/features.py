@@ -175,7 +175,8 @@ def write_fold_tables(
     pairs = np.repeat(asked["query"].to_numpy(), np.diff(offsets))
     features = pair_features(past, offsets, items, statistics)
     pool = pl.DataFrame({"query": pairs, "item": items}).hstack(pl.DataFrame(features, schema=list(FEATURES)))
-    candidates = pl.Series("candidates", np.split(items, offsets[1:-1]), dtype=pl.List(pl.Int32))
+    # the cast: polars makes fixed-size arrays of parts that happen to be equally long, whatever dtype says
+    candidates = pl.Series("candidates", np.split(items, offsets[1:-1])).cast(pl.List(pl.Int32))
     tables = {"train": train, "queries": asked.with_columns(candidates), "pool": pool, "truth": truth}
     for name, table in tables.items():
         table.write_parquet(out / f"{name}.parquet")
