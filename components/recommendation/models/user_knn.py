@@ -2,7 +2,8 @@
 
 UP-CF (Faggioli et al., UMAP 2020) lets neighbours vote with their past. Here each votes with
 what it bought after the moment at which it resembled the query, which also brings up products
-that the query's customer never bought.
+that the query's customer never bought. By default it votes alone (own = 0): the members that it
+is combined with know the own purchases better. Where it stands alone, own should be 0.5 to 0.9.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from components.recommendation.sparse_arrays import load_sparse, save_sparse, to
 
 class UserKnnParams(Params):
     half_life_days: float = Field(90.0, gt=0, description="A purchase in a profile counts half after so many days.")
-    neighbours: int = Field(300, ge=1, description="Most similar customers that vote.")
+    neighbours: int = Field(1000, ge=1, description="Most similar customers that vote.")
     sharpness: float = Field(1.5, gt=0, description="Votes weigh cosine to this power.")
-    own: float = Field(0.5, ge=0, le=1, description="Weight of the own decayed frequency; the rest is the votes.")
-    future_days: float = Field(0.0, ge=0, description="Neighbours vote with these last days; 0: their last basket.")
+    own: float = Field(0.0, ge=0, le=1, description="Weight of the own decayed frequency; the rest is the votes.")
+    future_days: float = Field(28.0, ge=0, description="Neighbours vote with these last days; 0: their last basket.")
 
 
 class UserKnn(WholeCatalogue):
@@ -53,7 +54,8 @@ class UserKnn(WholeCatalogue):
         self.n_items = int(train["item"].to_numpy().max(initial=0)) + 1
         known = train.drop_nulls("customer")
         past, future = self._cut(known) if valid is None else (known, valid.drop_nulls("customer"))
-        histories, customers = Histories.from_train(past)
+        # A neighbour that bought nothing afterwards would take a place and say nothing.
+        histories, customers = Histories.from_train(past.filter(pl.col("customer").is_in(future["customer"].unique())))
         self._profiles = transposed(_unit_rows(histories.matrix(self.n_items, self.params.half_life_days)))
         self._futures = self._votes(future.filter(pl.col("customer").is_in(customers.tolist())), customers)
         return self
