@@ -26,7 +26,7 @@ class PoolParams(Params):
 def candidate_items(histories: Histories, statistics: Statistics, params: PoolParams) -> tuple[np.ndarray, np.ndarray]:
     """Offsets (n_queries + 1,) and item codes, ascending and unique within each query; inactive ones left out."""
     n_items = statistics.n_items
-    popular = np.argsort(-statistics.popularity, kind="stable")[: params.n_popular]
+    popular = _highest(statistics.popularity, params.n_popular)
     rows = np.repeat(np.arange(len(histories)), len(popular))
     found = [rows * n_items + np.tile(popular, len(histories))]
     found.append(_own(histories, n_items, params.n_own))
@@ -36,6 +36,13 @@ def candidate_items(histories: Histories, statistics: Statistics, params: PoolPa
     items = (keys % n_items).astype(np.int32)
     keys, items = keys[statistics.active[items]], items[statistics.active[items]]
     return np.searchsorted(keys, np.arange(len(histories) + 1) * n_items), items
+
+
+def _highest(values: np.ndarray, n: int) -> np.ndarray:
+    """Positions of the `n` highest, ties by lower position; sorting the whole catalogue would be half a request."""
+    n = min(n, len(values))
+    likely = np.flatnonzero(values >= np.partition(values, -n)[-n]) if n else np.empty(0, np.int64)
+    return likely[np.argsort(-values[likely], kind="stable")][:n]
 
 
 def _own(histories: Histories, n_items: int, n: int) -> np.ndarray:

@@ -41,12 +41,21 @@ class Scorer:
     def inputs(self, histories: Histories, offsets: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Members (n_pairs, n_members) and features (n_pairs, n_features) in the order that `combine` expects."""
         names = tuple(self.members) if self.ensemble is None else self.ensemble.spec.members
-        members = np.column_stack([self.members[name].scores_at(histories, offsets, items) for name in names])
+        members = np.full((len(items), len(names)), np.nan, np.float32)
+        for column, name in enumerate(names):
+            if self.counts(name):
+                members[:, column] = self.members[name].scores_at(histories, offsets, items)
         wanted = () if self.ensemble is None else self.ensemble.spec.features
         if not wanted:
             return members, np.empty((len(items), 0), np.float32)
         columns = [FEATURES.index(name) for name in wanted]
         return members, pair_features(histories, offsets, items, self.statistics)[:, columns]
+
+    def counts(self, member: str) -> bool:
+        """Whether what ships heeds a member at all, itself or its rank; one that it ignores need not be asked."""
+        if self.ensemble is None:
+            return True
+        return any(weight > 0 for name, weight in self.ensemble.weights().items() if name.split(" ")[0] == member)
 
     def combine(self, members: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """Scores (n_pairs,) float64; only the order within one query means anything."""

@@ -1,0 +1,219 @@
+"""Speed: ours beside the peers' in one run, as ratios, because absolute times are those of a machine.
+
+python -m benchmarks.speed                               after `make loop`
+python -m benchmarks.speed --only latency --json FILE
+
+latency    POST /recommend of the live release beside BentoML's own empty endpoint, at 100 requests
+           a second (open loop), in turns so that both meet the same machine
+scoring    ten items of the whole catalogue for every customer: our ALS beside implicit's `recommend`
+           on the same factors; and the released ensemble with all that belongs to it
+featurise  candidates and features of one fold beside plain pandas (recency, frequency, gaps and
+           popularity alone) and beside the bare Polars scan of the same table
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from benchmarks.load import timed
+from benchmarks.report import publish
+from components import releases
+from components.core.errors import ReleaseError
+from components.core.model import make_model
+from components.core.splits import fold_table
+from components.recommendation.answer import Answerer
+from components.recommendation.histories import Histories
+from components.recommendation.pairs import candidate_items, pair_features
+from components.settings import settings
+
+RATE, TURNS, PER_TURN = 100.0, 4, 500  # requests a second; turns each; requests a turn
+Row = dict[str, Any]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the parts, print one table, write its JSON."""
+    parts: dict[str, Callable[[Answerer], list[Row]]] = {
+        "latency": latency,
+        "scoring": scoring,
+        "featurise": featurising,
+    }
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.split("\n")[0])
+    parser.add_argument("--json", type=Path, help="write the result here too")
+    parser.add_argument("--only", default=",".join(parts), help="which parts, with commas")
+    asked = parser.parse_args(arguments)
+    version = releases.live("recommendation")
+    if version is None:
+        raise ReleaseError("expected a live release to time, found none; run `make loop` first")
+    answerer = Answerer.load(releases.release_path("recommendation", version))
+    rows = [row for part in asked.only.split(",") for row in parts[part](answerer)]
+    publish("speed", f"release {version}", rows, shipped="recommend: known customers", json_file=asked.json)
+
+
+def latency(answerer: Answerer) -> list[Row]:
+    """Milliseconds at RATE for the empty endpoint, known customers, and one in ten an anonymous session."""
+    random = np.random.default_rng(0)
+    customers = random.choice(list(answerer.rows), PER_TURN)
+    popular = np.argsort(-answerer.statistics.popularity)[:1000]
+    sessions = [[answerer.catalogue.product_ids[code] for code in random.choice(popular, 3)] for _ in customers]
+    known: list[dict[str, Any]] = [{"customer_id": str(customer), "k": 10} for customer in customers]
+    mixed: list[dict[str, Any]] = [
+        {"recent_products": sessions[n]} if n % 10 == 0 else body for n, body in enumerate(known)
+    ]
+    asked = {"bentoml empty": ("Empty", known), "recommend: known customers": ("Shop", known)}
+    asked["recommend: every tenth a session"] = ("Shop", mixed)
+    found: dict[str, list[np.ndarray]] = {name: [] for name in asked}
+    with ExitStack() as stack:
+        ports = {name: stack.enter_context(serving(name)) for name in ("Empty", "Shop")}
+        for turn in range(TURNS + 1):
+            for name, (service, bodies) in asked.items():
+                taken = timed(ports[service], bodies, RATE)
+                found[name] += [taken] if turn else []  # the first turn warms up
+    empty = np.percentile(np.concatenate(found["bentoml empty"]), 50)
+    return [_latency_row(name, np.concatenate(turns), empty) for name, turns in found.items()]
+
+
+def _latency_row(name: str, milliseconds: np.ndarray, empty_p50: float) -> Row:
+    p50, p99 = np.percentile(milliseconds, [50, 99])
+    metrics = {"p50 ms": p50, "p99 ms": p99, "p50 ms over empty": p50 - empty_p50, "ratio": p50 / empty_p50}
+    return _row(name, "peer" if "empty" in name else "ensemble", metrics, milliseconds.sum() / 1e3)
+
+
+@contextmanager
+def serving(service: str) -> Iterator[int]:
+    """`bentoml serve` of our service or the empty one on a free port of this machine, ready."""
+    target = {"Shop": "serving.service:Shop", "Empty": "benchmarks.empty:Empty"}[service]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    quiet = {"DO_NOT_TRACK": "1", "BENTOML_DO_NOT_TRACK": "True", "SHOP_LOG_LEVEL": "WARNING"}
+    command = [sys.executable, "-m", "bentoml", "serve", target, "--port", str(port)]
+    process = subprocess.Popen(command, env=os.environ | quiet, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        while not _ready(port):
+            if process.poll() is not None:
+                raise ReleaseError(f"expected {target} to serve, but it ended; run `bentoml serve {target}` to see why")
+            time.sleep(0.2)
+        yield port
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def _ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def scoring(answerer: Answerer) -> list[Row]:
+    """Customers per second: implicit's own `recommend` beside ours on the same factors, and the release."""
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    train = _fold("train")
+    histories, _ = Histories.from_train(train)
+    ours: Any = make_model("recommendation", "als", {}).fit(train)
+    matrix = histories.matrix(ours.n_items)
+    peer = AlternatingLeastSquares(factors=64, iterations=1, num_threads=0, random_state=0)
+    peer.fit(matrix, show_progress=False)
+    users, n = np.arange(len(histories)), len(histories)
+    queries = _as_queries(histories)
+    seconds = {
+        "implicit: recommend": _best(lambda: peer.recommend(users, matrix, N=10, recalculate_user=True)),
+        "als: whole catalogue": _best(lambda: ours.candidates(queries, 10)),
+        "release: pool, features, members, ensemble": _best(partial(answerer.rank, histories.part(0, min(n, 500))), 2),
+    }
+    counts = [n, n, min(n, 500)]
+    rates = {name: count / took for (name, took), count in zip(seconds.items(), counts, strict=True)}
+    base = rates["implicit: recommend"]
+    kinds = ("peer", "single", answerer.scorer.kind)
+    return [
+        _row(name, kind, {"per second": rate, "ratio": base / rate}, seconds[name])
+        for (name, rate), kind in zip(rates.items(), kinds, strict=True)
+    ]
+
+
+def _as_queries(histories: Histories) -> pl.DataFrame:
+    lists = {
+        name: pl.Series(np.split(getattr(histories, name), histories.offsets[1:-1]))
+        for name in ("items", "days_ago", "weights", "baskets")
+    }
+    return pl.DataFrame({"query": np.arange(len(histories)), **lists})
+
+
+def featurising(answerer: Answerer) -> list[Row]:
+    """Seconds for one fold; ratios are to the bare scan of the same train table."""
+    file = settings().data / "recommendation" / "features" / "test" / "train.parquet"
+    histories, _ = Histories.from_train(_fold("train"))
+    seconds = {
+        "polars: bare scan": _best(lambda: pl.scan_parquet(file).collect()),
+        "ours: candidates and features": _best(lambda: _our_features(answerer, histories), 1),
+        "pandas: recency, frequency, gaps, popularity": _best(lambda: _pandas_features(file), 1),
+    }
+    scan = seconds["polars: bare scan"]
+    return [
+        _row(name, "ensemble" if "ours" in name else "peer", {"ratio": took / scan}, took)
+        for name, took in seconds.items()
+    ]
+
+
+def _our_features(answerer: Answerer, histories: Histories) -> None:
+    for start in range(0, len(histories), 500):
+        part = histories.part(start, min(start + 500, len(histories)))
+        offsets, items = candidate_items(part, answerer.statistics, answerer.pool)
+        pair_features(part, offsets, items, answerer.statistics)
+
+
+def _pandas_features(file: Path) -> None:
+    """What one would write by hand: per customer and item, and the items' popularity joined to it."""
+    import pandas as pd
+
+    train = pd.read_parquet(file).dropna(subset=["customer"]).sort_values("days_ago", ascending=False)
+    train["gap"] = -train.groupby(["customer", "item"])["days_ago"].diff()
+    train["decayed"] = train["weight"] * np.exp2(-train["days_ago"] / 28)
+    pairs = train.groupby(["customer", "item"]).agg(
+        n=("weight", "sum"), first=("days_ago", "max"), last=("days_ago", "min"), gap=("gap", "mean"),
+        spread=("gap", "std"), recent=("decayed", "sum"),
+    ).reset_index()  # fmt: skip
+    popular = train.groupby("item")["decayed"].sum().rename("popularity").reset_index()
+    pairs.merge(popular, on="item").merge(train.groupby("customer")["basket"].nunique().reset_index(), on="customer")
+
+
+def _fold(table: Any) -> pl.DataFrame:
+    return fold_table(settings().data / "recommendation" / "features", "test", table)
+
+
+def _best(work: Callable[[], object], times: int = 3) -> float:
+    """Seconds of the fastest of several runs: the others were disturbed."""
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
+def _row(name: str, kind: str, metrics: dict[str, Any], seconds: float) -> Row:
+    plain = {metric: float(value) for metric, value in metrics.items()}
+    return {"name": name, "kind": kind, "metrics": plain, "seconds": float(seconds)}
+
+
+if __name__ == "__main__":
+    main()
