@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+QUARANTINE_TO_LIMIT = "quarantine_to_limit"
 Verdict = Literal["passed", "warnings", "failed", "missing"]
 
 
@@ -60,12 +61,20 @@ class Report:
         if self.absent:
             return f"{self.table}: the shop has no such table; what needs it is switched off"
         decisive = "critical" if self.verdict == "failed" else "warning"
-        reasons = [reason(finding) for finding in self.findings if not finding.passed and finding.severity == decisive]
+        failing = [finding for finding in self.findings if not finding.passed and finding.severity == decisive]
+        reasons = [self._too_many() if one.name == QUARANTINE_TO_LIMIT else reason(one) for one in failing]
         counts = f"{self.accepted:,} of {self.collected:,} rows accepted, {self.quarantined:,} quarantined"
         counts += f", {self.set_aside:,} set aside" if self.set_aside else ""
         if self.verdict == "failed":
             return f"{self.table}: expected sound data, but {'; '.join(reasons)} ({counts})"
         return f"{self.table}: {counts}" + (f"; warnings: {'; '.join(reasons)}" if reasons else "")
+
+    def _too_many(self) -> str:
+        """Why rows were quarantined, where they are too many: a ratio alone would help nobody."""
+        share = self.quarantined / max(self.collected, 1)
+        bad = [one for one in self.findings if one.on_failure == "quarantine" and one.failed]
+        why = ", ".join(reason(one) for one in sorted(bad, key=lambda one: -one.failed)[:3])
+        return f"{share:.1%} of the rows are quarantined where {self.quarantine_share_max:.1%} may be ({why})"
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; the same data gives the same bytes."""

@@ -70,7 +70,7 @@ class Sieve:
         for place, count in failing.group_by("place").len().iter_rows():
             sifted.failed[expectations[place].name] += count
         stated = pl.DataFrame(
-            [(place, one.on_failure, one.name, one.says) for place, one in enumerate(expectations)],
+            [(place, one.on_failure, one.name, one.says.rstrip(".")) for place, one in enumerate(expectations)],
             schema={"place": pl.UInt32, "on_failure": pl.String, "name": pl.String, "says": pl.String},
             orient="row",
         )

@@ -22,7 +22,7 @@ import polars as pl
 from pydantic import Field
 
 from components.core.artifacts import atomic_path, read_json, write_json, write_text
-from components.core.errors import DataError, QualityFailure
+from components.core.errors import DataError, MissingTable, QualityFailure
 from components.core.folders import replaced_folder
 from components.core.params import Params, parse, read_params
 from components.core.tables import Table, table_named
@@ -179,11 +179,13 @@ def _finding(expectation: Expectation, passed: bool, checked: int, failed: int, 
 
 def _product_ids(table: Table) -> pl.Series | None:
     """Ids of the accepted products, or None where this table names none or the shop has no such table."""
-    folder = settings().data / "accepted" / "products"
-    parts = sorted(folder.glob("part-*.parquet"))
-    if table.name == "products" or "product_id" not in table.schema or not parts:
+    if table.name == "products" or "product_id" not in table.schema:
         return None
-    return pl.scan_parquet(parts).select("product_id").collect().to_series()
+    folder = settings().data / "accepted" / "products"
+    if not (folder / "meta.json").is_file():
+        raise MissingTable(f"{table.name}: expected {folder}, by which products are known; validate products first")
+    parts = sorted(folder.glob("part-*.parquet"))
+    return pl.scan_parquet(parts).select("product_id").collect().to_series() if parts else None
 
 
 def _quarantine(table: Table) -> Path:

@@ -232,6 +232,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.copytree(ROOT / "expectations", "expectations")
     Path("data/accepted/products").mkdir(parents=True)
     clean("products").write_parquet("data/accepted/products/part-all.parquet")
+    write_json(Path("data/accepted/products/meta.json"), {})
     yield tmp_path
 
 
