@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -15,7 +17,7 @@ from components.core.application import Application, load_application
 from components.core.artifacts import folder_bytes
 from components.core.bundle import load_bundle
 from components.core.errors import ShopError
-from components.core.gate import Verdict, judge_all
+from components.core.gate import Gate, Verdict, judge_all
 from components.core.metrics import bootstrap
 from components.core.params import section
 from components.core.splits import fold_table
@@ -82,7 +84,11 @@ def duel(application: str, params: Mapping[str, Any], features: Path, bundle: Pa
     candidate = show(chosen, rows, bundle)
     champion, note = _champion(chosen, rows, bundle, live)
     gates = chosen.gates(section(dict(params), application).get("gates") or {})
-    verdicts = judge_all(gates, candidate.figures, champion.figures if champion else None)
+    empty = [gate for gate in gates if not _has_rows(gate, candidate)]
+    verdicts = judge_all(
+        [g for g in gates if g not in empty], candidate.figures, champion.figures if champion else None
+    )
+    verdicts += [Verdict(True, gate.metric, f"{gate.metric}: no test row is in this slice") for gate in empty]
     if note:
         verdicts.append(Verdict(True, "champion", note))
     return Judgement(
@@ -98,8 +104,7 @@ def show(application: Application, rows: Rows, folder: Path, catalogue: Path | N
     """Score the rows with the bundle in `folder`; `catalogue` is the bundle whose codes the rows carry."""
     bundle = load_bundle(folder)
     queries, pool, back = rows.queries, rows.pool, None
-    recode = getattr(application, "recode", None)
-    if catalogue is not None and recode is not None:
+    if catalogue is not None and (recode := recoding(application.name)) is not None:
         queries, pool, back = recode(catalogue, folder, queries, pool)
     began = time.perf_counter()
     scores = bundle.predict(queries, pool)
@@ -107,6 +112,12 @@ def show(application: Application, rows: Rows, folder: Path, catalogue: Path | N
     outcomes = application.outcomes(back(scores) if back else scores, rows.queries, rows.truth, rows.pool)
     costs = {"ms_per_query": milliseconds, "mb": folder_bytes(folder) / 1e6}
     return Showing(outcomes, {**figures(application, outcomes), **costs})
+
+
+def recoding(application: str) -> Callable[..., Any] | None:
+    """`recode` of components/<application>/recode.py, where keys are positions in a catalogue that grows."""
+    name = f"components.{application}.recode"
+    return cast(Callable[..., Any], importlib.import_module(name).recode) if importlib.util.find_spec(name) else None
 
 
 def figures(application: Application, outcomes: pl.DataFrame) -> dict[str, float]:
@@ -119,6 +130,13 @@ def figures(application: Application, outcomes: pl.DataFrame) -> dict[str, float
                 if value is not None and (mean := _mean(part, name)) is not None:
                     found[f"{column}={value}/{name}"] = mean
     return found
+
+
+def _has_rows(gate: Gate, showing: Showing) -> bool:
+    """Whether any test row is in the slice that a rule protects; a small shop may have nobody in it."""
+    label, slash, _ = gate.metric.rpartition("/")
+    column, _, value = label.partition("=")
+    return not slash or (showing.outcomes[column].cast(pl.String) == value).any()
 
 
 def _mean(outcomes: pl.DataFrame, metric: str) -> float | None:

@@ -113,7 +113,7 @@ def _register(application: str, version: str, folder: Path) -> None:
     import bentoml
 
     tag, facts = f"{application}:{version}", read_json(folder / releases.RELEASE)
-    if any(str(model.tag) == tag for model in bentoml.models.list(application)):
+    if any(str(model.tag) == tag for model in bentoml.models.list()):
         return
     labels = {"application": application, "git": facts.get("git", "none")[:40], "dvc": facts.get("dvc", "none")[:40]}
     with bentoml.models.create(tag, labels=labels, metadata={"verdict": facts.get("verdict", "")}) as model:

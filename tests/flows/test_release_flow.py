@@ -1,0 +1,253 @@
+"""The duel, the verdict, the pointer: nothing goes live unjudged, and nothing is ever half live."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from components import releases
+from components.core.artifacts import seal, write_json
+from components.core.bundle import FORMAT
+from components.core.errors import ReleaseError, ReleaseRefused
+from components.core.model import make_model
+from components.recommendation.application import APPLICATION
+from components.recommendation.features import featurise
+from components.recommendation.recode import recode
+from flows.duel import Rows, show
+from flows.release import main, release
+
+ROOT = Path(__file__).parents[2]
+NAME = "recommendation"
+AS_OF = datetime.fromisoformat("2025-07-01T00:00:00+00:00")
+PARAMS = "recommendation:\n  gates: {ndcg_floor: %s, slack: %s, slice_slack: 1.0, ms_per_query: 1000}\n"
+
+
+@pytest.fixture(scope="module")
+def features(tiny: dict[str, pl.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("features")
+    settings = {"split": {"horizon_days": 14, "oof_folds": 1, "anonymous_queries": 5}, "features": {}}
+    featurise({name: table.lazy() for name, table in tiny.items()}, AS_OF.isoformat(), settings, out)
+    return out
+
+
+@pytest.fixture
+def shop(features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: None) -> Path:
+    """A project in which only the release is left to do; low floors, no slack."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHOP_HOME", str(tmp_path / "shop"))
+    monkeypatch.setenv("SHOP_DATA", str(tmp_path / "data"))
+    (tmp_path / "data" / NAME).mkdir(parents=True)
+    (tmp_path / "data" / NAME / "features").symlink_to(features)
+    write_params(tmp_path)
+    return tmp_path
+
+
+def write_params(shop: Path, floor: float = 0.0, slack: float = 0.0) -> None:
+    (shop / "params.yaml").write_text(PARAMS % (floor, slack))
+
+
+def package(shop: Path, model: str, days: int = 0) -> str:
+    """A bundle of one model, as the stage package writes it; returns the version it will have."""
+    features, bundle = shop / "data" / NAME / "features", shop / "data" / NAME / "bundle"
+    shutil.rmtree(bundle, ignore_errors=True)
+    train = pl.read_parquet(features / "test" / "train.parquet")
+    make_model(NAME, model, {}).fit(train).save(bundle / "members" / model)
+    shutil.copy(features / "catalogue.parquet", bundle / "catalogue.parquet")
+    shipped = {"name": model, "kind": "single", "reason": "test"}
+    manifest = {"format": FORMAT, "application": NAME, "shipped": shipped, "members": [model], "params": {}}
+    write_json(bundle / "manifest.json", manifest | {"as_of": (AS_OF + timedelta(days=days)).isoformat()})
+    seal(bundle)
+    return releases.version_of(bundle)
+
+
+def verdict_of(shop: Path, version: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((shop / "shop" / "verdicts" / NAME / f"{version}.json").read_text())
+    return found
+
+
+def audit(shop: Path) -> list[tuple[str, str]]:
+    lines = (shop / "shop" / "audit.jsonl").read_text().splitlines()
+    return [(entry["what"], entry["version"]) for entry in map(json.loads, lines)]
+
+
+def bento_labels(version: str) -> dict[str, str] | None:
+    import bentoml
+
+    found = [model for model in bentoml.models.list() if str(model.tag) == f"{NAME}:{version}"]
+    return dict(found[0].info.labels) if found else None
+
+
+def test_the_first_release_needs_only_the_floors(shop: Path) -> None:
+    version = package(shop, "popularity")
+    result = release(NAME, "first")
+    assert (result.version, result.moved) == (version, True)
+    assert releases.live(NAME) == version
+    verdict = verdict_of(shop, version)
+    assert verdict["passed"] and verdict["champion"] is None and verdict["reasons"]
+    assert audit(shop) == [("released", version)]
+    labels = bento_labels(version)
+    assert labels is not None and {"git", "dvc", "application"} <= labels.keys()
+
+
+def test_the_same_bundle_again_is_nothing_to_do(shop: Path) -> None:
+    version = package(shop, "popularity")
+    release(NAME, "first")
+    pointer = releases.pointer_path(NAME).read_bytes()
+    again = release(NAME, "second")
+    assert (again.version, again.moved) == (version, False) and "nothing to do" in again.words
+    assert releases.pointer_path(NAME).read_bytes() == pointer
+    assert audit(shop) == [("released", version)]
+
+
+def test_a_better_candidate_replaces_the_champion_and_a_worse_one_is_refused(shop: Path) -> None:
+    worse = package(shop, "popularity")
+    release(NAME, "first")
+    better = package(shop, "personal")
+    assert release(NAME, "second").version == better
+    verdict = verdict_of(shop, better)
+    assert verdict["champion"]["ndcg@10"] < verdict["candidate"]["ndcg@10"]
+    assert verdict["difference"]["low"] > 0, "the tiny shop's customers rebuy, so the gain is beyond noise"
+
+    refused = package(shop, "popularity", days=1)
+    assert refused != worse
+    with pytest.raises(ReleaseRefused, match=rf"{refused} is refused, release {better} stays live: ndcg@10 .* worse"):
+        release(NAME, "third")
+    assert releases.live(NAME) == better
+    assert not verdict_of(shop, refused)["passed"]
+    assert audit(shop)[-1] == ("refused", refused)
+    assert refused not in releases.versions(NAME)
+
+
+def test_a_floor_refuses_the_first_release_with_status_1(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_params(shop, floor=0.99)
+    version = package(shop, "popularity")
+    assert main(["promote", NAME]) == 1
+    assert "misses the floor 0.99" in capsys.readouterr().err
+    assert releases.live(NAME) is None and not verdict_of(shop, version)["passed"]
+
+
+def test_an_altered_bundle_is_not_released(shop: Path) -> None:
+    package(shop, "popularity")
+    with (shop / "data" / NAME / "bundle" / "catalogue.parquet").open("ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(Exception, match=r"catalogue\.parquet"):
+        release(NAME)
+    assert releases.live(NAME) is None
+
+
+def test_a_damaged_champion_does_not_bar_the_next_release(shop: Path) -> None:
+    champion = package(shop, "popularity")
+    release(NAME)
+    (releases.release_path(NAME, champion) / "members" / "popularity" / "counts.npy").write_bytes(b"broken")
+    version = package(shop, "personal")
+    assert release(NAME).version == version
+    assert any("only the floors spoke" in entry["reason"] for entry in verdict_of(shop, version)["verdicts"])
+
+
+def test_rollback_and_list(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = package(shop, "popularity")
+    release(NAME)
+    second = package(shop, "personal")
+    release(NAME)
+    assert main(["rollback", NAME, first, "--why", "wrong prices"]) == 0
+    assert releases.live(NAME) == first and audit(shop)[-1] == ("rolled back", first)
+    assert main(["list", NAME]) == 0
+    assert {first, second} <= set(capsys.readouterr().out.split())
+    assert main(["rollback", NAME, "20250101-00000000"]) == 1
+    assert "name one of these" in capsys.readouterr().err
+    with pytest.raises(ReleaseError):
+        releases.point(NAME, "20250101-00000000", "no such release")
+
+
+def test_a_run_killed_after_the_pointer_moved_is_completed_by_the_next(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = package(shop, "popularity")
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("flows.release._on_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        release(NAME)
+    assert releases.live(NAME) == version
+    assert not (shop / "shop" / "audit.jsonl").exists()
+    assert not release(NAME).moved
+    assert audit(shop) == [("released", version)] and bento_labels(version)
+
+
+@pytest.fixture
+def slow_copy(shop: Path) -> Iterator[subprocess.Popen[str]]:
+    """A release of its own process that takes its time over the bundle's last file."""
+    script = """
+import shutil, sys, time
+copy = shutil.copyfile
+def slow(source, target, **kwargs):
+    copy(source, target, **kwargs)
+    if str(target).endswith("manifest.json"):
+        print("copying", flush=True)
+        time.sleep(60)
+    return target
+shutil.copyfile = slow
+from flows.release import main
+sys.exit(main(["promote", "recommendation"]))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=shop, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_kill_9_during_a_release_leaves_the_old_one_live_and_no_half(
+    shop: Path, request: pytest.FixtureRequest
+) -> None:
+    old = package(shop, "popularity")
+    release(NAME)
+    new = package(shop, "personal")
+    process: subprocess.Popen[str] = request.getfixturevalue("slow_copy")
+    assert process.stdout is not None and "copying" in process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert releases.live(NAME) == old and releases.versions(NAME) == [old]
+    with pytest.raises(ReleaseError):
+        releases.release_path(NAME, new)
+    began = time.monotonic()
+    assert release(NAME).version == new
+    releases.check(releases.release_path(NAME, new))
+    assert time.monotonic() - began < 30
+
+
+def test_a_champion_of_another_catalogue_is_scored_on_the_same_products(shop: Path, features: Path) -> None:
+    """A product is new and sorts before all others, so every code of the candidate has moved by one."""
+    package(shop, "personal")
+    bundle, rows = shop / "data" / NAME / "bundle", Rows.of(features)
+    plain = show(APPLICATION, rows, bundle)
+
+    moved = shop / "moved"
+    moved.mkdir()
+    catalogue = pl.read_parquet(features / "catalogue.parquet")
+    newcomer = catalogue.head(1).with_columns(pl.lit("a new product").alias("product_id"))
+    shifted = pl.concat([newcomer, catalogue.with_columns((pl.col("item") + 1).cast(pl.Int32))])
+    shifted.write_parquet(moved / "catalogue.parquet")
+    later = Rows(
+        rows.queries.with_columns(pl.col("items", "candidates").list.eval((pl.element() + 1).cast(pl.Int32))),
+        rows.pool.with_columns((pl.col("item") + 1).cast(pl.Int32)),
+        rows.truth.with_columns((pl.col("item") + 1).cast(pl.Int32)),
+    )
+    queries, pool, back = recode(moved, bundle, later.queries, later.pool)
+    assert queries.select("items", "candidates").equals(rows.queries.select("items", "candidates"))
+    assert pool["item"].equals(rows.pool["item"])
+    assert back(pool.select("query", "item"))["item"].equals(later.pool["item"])
+    recoded = show(APPLICATION, later, bundle, catalogue=moved)
+    assert recoded.figures["ndcg@10"] == pytest.approx(plain.figures["ndcg@10"])
