@@ -38,12 +38,13 @@ def serving(target: str, cwd: Path, env: dict[str, str]) -> Iterator[httpx.Clien
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "bentoml", "serve", target, "--port", str(port)]
-    log = Path(env["BENTOML_HOME"] + f"-{port}.log").open("w+")
-    process = subprocess.Popen(command, cwd=cwd, env=env, stdout=log, stderr=log, start_new_session=True)
+    log = Path(env["BENTOML_HOME"] + f"-{port}.log")
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=out, stderr=out, start_new_session=True)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            wait_until(lambda: process.poll() is not None or answers(client), Path(log.name))
-            assert process.poll() is None, Path(log.name).read_text()
+            wait_until(lambda: process.poll() is not None or answers(client), log)
+            assert process.poll() is None, log.read_text()
             yield client
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -51,7 +52,6 @@ def serving(target: str, cwd: Path, env: dict[str, str]) -> Iterator[httpx.Clien
             process.wait(15)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-        log.close()
 
 
 def answers(client: httpx.Client) -> bool:
