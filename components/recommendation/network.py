@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
-import psutil
 import torch
 from pydantic import Field
 from safetensors.torch import load_file, save_file
@@ -27,10 +26,10 @@ from components.core.errors import DoesNotFit, NotFitted
 from components.core.model import Refits
 from components.core.params import Params
 from components.recommendation.histories import Histories
+from components.recommendation.memory import GIB, require_memory
 from components.recommendation.network_data import N_GAPS, Batch, Lessons, Steps, last_windows, lessons_of, make_batch
 from components.recommendation.network_loss import cell_values
 from components.recommendation.ranking import WholeCatalogue
-from components.settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +88,13 @@ class SequenceNet(nn.Module):
 
     def table(self) -> Tensor:
         """What scores the items, (n_items, dim)."""
-        weight = self.items.weight
+        return self._scaled(self.items.weight)
+
+    def vectors(self, items: Tensor) -> Tensor:
+        """Rows of `table`, without making the rest of it."""
+        return self._scaled(functional.embedding(items, self.items.weight))
+
+    def _scaled(self, weight: Tensor) -> Tensor:
         return weight if self.cosine_scale is None else functional.normalize(weight, dim=1)
 
 
@@ -208,14 +213,10 @@ class Network(WholeCatalogue):
         logits = 2 * chosen.max_logits if chosen.loss == "full" else 3 * cells * min(chosen.n_negatives, n_items)
         activations = cells * chosen.dim * 24 * chosen.n_blocks
         data = 3 * len(lessons.steps.items) + 4 * len(lessons.steps.gaps)
-        need = 4 * (8 * n_items * chosen.dim + logits + activations + 2 * data) / 2**30
-        have = settings().memory_gib or psutil.virtual_memory().available / 2**30
-        if need > have:
-            raise DoesNotFit(
-                f"{self._name()}: expected to need at most {have:.2f} GiB, but {n_items:,} items, dim {chosen.dim} and "
-                f"batch {chosen.batch} x {chosen.length} need {need:.2f} GiB; raise min_support or lower batch or dim"
-            )
-        log.info("%s: %d items, %d windows, about %.2f GiB", self._name(), n_items, len(lessons.windows), need)
+        need = 4 * (8 * n_items * chosen.dim + logits + activations + 2 * data)
+        sizes = f"{n_items:,} items, dim {chosen.dim}, batch {chosen.batch} x {chosen.length}"
+        require_memory(f"{self._name()} ({sizes}; a higher min_support or a smaller batch needs less)", need)
+        log.info("%s: %s, %d windows, about %.2f GiB", self._name(), sizes, len(lessons.windows), need / GIB)
 
     def _run_name(self, lessons: Lessons) -> str:
         """Another name for other data or parameters, so that only the same run is resumed."""

@@ -6,6 +6,7 @@ softmax is far ahead of binary cross-entropy on single negatives (Klenitskiy and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -66,18 +67,28 @@ def full_softmax(
 
 
 def sampled_softmax(
-    hidden: Tensor, table: Tensor, rows: Tensor, items: Tensor, weights: Tensor, negatives: Negatives
+    hidden: Tensor,
+    vectors: Callable[[Tensor], Tensor],
+    rows: Tensor,
+    items: Tensor,
+    weights: Tensor,
+    negatives: Negatives,
+    n_items: int,
 ) -> Tensor:
-    """The same against shared negatives; a negative that is the step's own target does not count."""
-    drawn = torch.from_numpy(negatives.items).to(hidden.device)
-    chances = torch.from_numpy(negatives.log_chances).to(hidden.device)
-    logits = (hidden @ table[drawn].T).float() - chances
-    column = torch.full((len(table),), -1, dtype=torch.long, device=hidden.device)
-    column[drawn] = torch.arange(len(drawn), device=hidden.device)
+    """The same against shared negatives; a negative that is the step's own target does not count.
+
+    vectors: what scores the items given by code, (n, dim); the whole table is never touched.
+    """
+    device = hidden.device
+    drawn, chances = torch.from_numpy(negatives.items).to(device), torch.from_numpy(negatives.log_chances).to(device)
+    gathered = vectors(torch.cat([drawn, items]))
+    logits = (hidden @ gathered[: len(drawn)].T).float() - chances
+    column = torch.full((n_items,), -1, dtype=torch.long, device=device)
+    column[drawn] = torch.arange(len(drawn), device=device)
     hits = column[items] >= 0
     logits[rows[hits], column[items[hits]]] = -torch.inf
     others = logits.logsumexp(1)[rows]
-    own = (hidden[rows] * table[items]).sum(1).float()
+    own = (hidden[rows] * gathered[len(drawn) :]).sum(1).float()
     return (weights * (torch.logaddexp(others, own) - own)).sum()
 
 

@@ -124,12 +124,12 @@ class Training(lightning.LightningModule):
     def training_step(self, lesson: tuple[Batch, Targets, Negatives | None], number: int) -> Tensor:
         batch, targets, negatives = lesson
         hidden = self.net(batch)
-        table = self.net.table()
         rows, items, weights = (torch.from_numpy(array).to(hidden.device) for array in targets)
         if negatives is None:
-            loss = full_softmax(hidden, table, rows, items, weights, self._params.max_logits)
+            loss = full_softmax(hidden, self.net.table(), rows, items, weights, self._params.max_logits)
         else:
-            loss = sampled_softmax(hidden, table, rows, items, weights, negatives)
+            n_items = len(self._lessons.shares)
+            loss = sampled_softmax(hidden, self.net.vectors, rows, items, weights, negatives, n_items)
         self.log("loss", loss.detach(), prog_bar=True, batch_size=batch.shape[0])
         return loss
 
@@ -150,7 +150,11 @@ class Training(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         chosen = self._params
         optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay, betas=(0.9, 0.98)
+            self.net.parameters(),
+            lr=chosen.learning_rate,
+            weight_decay=chosen.weight_decay,
+            betas=(0.9, 0.98),
+            fused="mixed" not in settings().precision,  # Lightning cannot clip gradients of the two together
         )
         n_steps = max(1, chosen.epochs * math.ceil(len(self._lessons.windows) / chosen.batch / self.trainer.world_size))
         rising = max(1, int(n_steps * chosen.warm_up_share))
