@@ -12,7 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import components
-from components.core.errors import NotFitted, ParamsError
+from components.core.errors import DoesNotFit, NotFitted, ParamsError
 from components.core.model import Model, make_model, model_class, model_names
 from components.recommendation.histories import LISTS
 
@@ -175,3 +175,15 @@ def test_candidates_are_the_best_of_the_catalogue(name: str, problems, fitted) -
     assert few.group_by("query").len()["len"].max() <= 3
     columns = ["query", "score"]
     assert_frame_equal(few.select(columns).sort(columns), best.select(columns).sort(columns), rel_tol=1e-5)
+
+
+@pytest.mark.parametrize("name", model_names("recommendation"))
+def test_shop_of_anonymous_baskets_alone(name: str, problems) -> None:
+    """Either the model answers, or it says beforehand that it steps aside."""
+    problem = problems["recommendation"]
+    anonymous = problem.train.with_columns(customer=pl.lit(None, pl.Int32))
+    try:
+        answer = made("recommendation", name).fit(anonymous).predict(problem.queries)
+    except DoesNotFit:
+        return
+    assert answer["score"].is_finite().all()

@@ -47,7 +47,8 @@ class Personal(WholeCatalogue):
 
     def fit(self, train: pl.DataFrame, valid: pl.DataFrame | None = None, scratch: Path | None = None) -> Self:
         items, days = train["item"].to_numpy(), train["days_ago"].to_numpy()
-        counts = np.bincount(items, train["weight"].to_numpy() * np.exp2(-days / self.params.popularity_half_life_days))
+        decayed = train["weight"].to_numpy() * np.exp2(-days / self.params.popularity_half_life_days)
+        counts = np.bincount(items, weights=decayed, minlength=1)
         self.n_items = len(counts)
         histories = by_item(Histories.from_train(train)[0])
         repeats = Repeats.of(histories, self.n_items, self.params.half_life_days)

@@ -84,6 +84,8 @@ class TifuKnn(WholeCatalogue):
         """(queries, customers): 1/k at the k nearest customers."""
         vectors, by_item, squares = self._fitted()
         k = min(self.params.neighbours, vectors.shape[0])
+        if k == 0:  # only anonymous baskets to learn from: nobody to resemble
+            return sparse.csr_matrix((own.shape[0], 0), dtype=np.float32)
         distances = squares - 2 * (own @ by_item).toarray()  # the query's own square changes no order
         nearest = np.argpartition(distances, k - 1, axis=1)[:, :k]
         entries = np.full(nearest.size, 1 / k, np.float32)

@@ -55,9 +55,9 @@ class UserKnn(WholeCatalogue):
         known = train.drop_nulls("customer")
         past, future = self._cut(known) if valid is None else (known, valid.drop_nulls("customer"))
         # A neighbour that bought nothing afterwards would take a place and say nothing.
-        histories, customers = Histories.from_train(past.filter(pl.col("customer").is_in(future["customer"].unique())))
+        histories, customers = Histories.from_train(past.join(future, on="customer", how="semi"))
         self._profiles = transposed(_unit_rows(histories.matrix(self.n_items, self.params.half_life_days)))
-        self._futures = self._votes(future.filter(pl.col("customer").is_in(customers.tolist())), customers)
+        self._futures = self._votes(future.filter(np.isin(future["customer"].to_numpy(), customers)), customers)
         return self
 
     def scores(self, histories: Histories) -> np.ndarray:
