@@ -4,8 +4,9 @@
     python -m benchmarks.next_basket complete_journey    the last basket of each household
 
 Either prepares folds in the layout of `featurise`; the project's own train and ensemble stages do
-the rest. nDCG's ideal is over the full length of the truth (Li et al. 2023, "A Next Basket
-Recommendation Reality Check"), so these figures compare with that paper's.
+the rest. For a folder nDCG's ideal is over the full length of the truth, as in Li et al. 2023 ("A Next
+Basket Recommendation Reality Check"), so these figures compare with that paper's; for Complete
+Journey it is over what a list of k can reach.
 
 Last-basket protocol: the test is each household's last basket, validation the second last, the
 ensembles learn on the third to fifth last; the moment of asking is the basket's own. Protocol of a
@@ -24,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -41,6 +42,7 @@ from components.stages.ensemble import ensemble
 from components.stages.train import train
 
 KEYS = ("query", "item")
+Ideal = Literal["reachable", "full"]
 METRICS = ("recall@10", "ndcg@10", "phr@10", "recall@20", "ndcg@20", "phr@20")
 START = datetime(2000, 1, 1, tzinfo=UTC)
 BASKET_DAYS = 7.0  # a folder numbers baskets without dates: each is taken as a week after the last
@@ -55,15 +57,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--source", default="liming-7/Mask-Swap-NNBR", help="whose folds, where a folder has several")
     parser.add_argument("--folds", default="0,1,2", help="which of them")
     parser.add_argument("--models", help="only these, with commas; default: all in benchmarks/next_basket.yaml")
-    parser.add_argument("--work", type=Path, help="keep intermediate files here")
+    parser.add_argument("--work", type=Path, help="keep intermediate files here; the next run goes on from them")
     asked = parser.parse_args(arguments)
     set_up_logs("INFO")
     params = benchmark_params(asked.data, asked.models)
     runs = []
     for name, write in protocols(asked):
         with workspace(asked.work, name, params) as folder:
-            write(folder / "recommendation" / "features")
-            runs.append(run(folder, params))
+            if not (folder / "recommendation" / "features" / "folds.json").is_file():
+                write(folder / "recommendation" / "features")
+            runs.append(run(folder, params, "reachable" if asked.data == "complete_journey" else "full"))
     publish("next_basket", asked.data, *summarise(runs), json_file=asked.json)
 
 
@@ -107,7 +110,7 @@ def workspace(kept: Path | None, name: str, params: dict[str, Any]) -> Iterator[
         yield folder
 
 
-def run(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
+def run(folder: Path, params: dict[str, Any], ideal: Ideal) -> dict[str, Any]:
     """Train, combine and score: per name its kind, seconds and per-query outcomes on validation and test."""
     for model in params["models"]:
         if not (folder / "recommendation" / "models" / model / "report.json").is_file():
@@ -126,13 +129,13 @@ def run(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
             for fold in ("validation", "test")
         }  # fmt: skip
         outcomes = {
-            fold: fold_outcomes(data / "features" / fold, pl.read_parquet(file)) for fold, file in files.items()
+            fold: fold_outcomes(data / "features" / fold, pl.read_parquet(file), ideal) for fold, file in files.items()
         }
         found[name] = {"kind": "single" if single else "ensemble", "seconds": report["seconds"], **outcomes}
     return found
 
 
-def fold_outcomes(fold: Path, scores: pl.DataFrame) -> pl.DataFrame:
+def fold_outcomes(fold: Path, scores: pl.DataFrame, ideal: Ideal) -> pl.DataFrame:
     """Per query: the paper's metrics; recall@10 on never-bought items, in the one list and in a list apart."""
     truth = pl.read_parquet(fold / "truth.parquet")
     owned = pl.read_parquet(fold / "queries.parquet").select("query", item="items").explode("item").unique()
@@ -143,7 +146,7 @@ def fold_outcomes(fold: Path, scores: pl.DataFrame) -> pl.DataFrame:
     in_list = in_list.select("query", (pl.col("n").fill_null(0) / pl.col("m")).alias("explore_recall@10"))
     own_list = ranking_outcomes(scores.join(owned, on=KEYS, how="anti"), explore, KEYS, (10,))
     own_list = own_list.select("query", pl.col("recall@10").alias("explore_list_recall@10"))
-    overall = ranking_outcomes(scores, truth, KEYS, (10, 20), ideal="full")
+    overall = ranking_outcomes(scores, truth, KEYS, (10, 20), ideal)
     return overall.join(in_list, on="query", how="left").join(own_list, on="query", how="left").sort("query")
 
 
@@ -249,8 +252,8 @@ def _with_days(past: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
 def user_split(out: Path, baskets: pl.DataFrame, users: pl.DataFrame, pool: PoolParams, histories_only: bool) -> None:
     """Three out-of-fold groups of train users, then validation and test users.
 
-    A fold's train table holds every history and, unless forbidden, the future baskets of the train
-    users whom the fold does not ask about.
+    A fold's train table holds every history; its valid table, unless forbidden, the future baskets of
+    the train users whom the fold does not ask about.
     """
     n_items = int(baskets["items"].explode().max()) + 1  # type: ignore[arg-type]
     catalogue = pl.DataFrame({"item": np.arange(n_items, dtype=np.int32)}).with_columns(
@@ -269,9 +272,11 @@ def user_split(out: Path, baskets: pl.DataFrame, users: pl.DataFrame, pool: Pool
     moments = {"oof_1": 0, "oof_2": 0, "oof_3": 0, "validation": 1, "test": 2}
     for name in moments:
         history = pl.col("part") == "history"
-        usable = (pl.col("split") == "train") & (pl.col("asked_in") != name) & pl.lit(not histories_only)
+        usable = (pl.col("split") == "train") & (pl.col("asked_in") != name)
         asked = events.filter((pl.col("asked_in") == name) & ~history)
-        _write(out, name, events.filter(history | usable), asked, catalogue, pool)
+        _write(out, name, events.filter(history), asked, catalogue, pool)
+        if not histories_only:
+            events.filter(usable & ~history).select(EVENTS).write_parquet(out / name / "valid.parquet")
     roles: dict[str, Role] = {"validation": "validation", "test": "test"}
     write_folds(out, [Fold(n, roles.get(n, "oof"), START + timedelta(days=day)) for n, day in moments.items()])
 
@@ -281,8 +286,7 @@ def _write(
 ) -> None:
     """One fold in the layout of featurise, through its own function."""
     asking = asked.select("customer").unique().sort("customer").with_row_index("query").cast({"query": pl.Int32})
-    own = past.filter(pl.col("part") == "history") if "part" in past.columns else past
-    lists = own.group_by("customer", maintain_order=True).agg(
+    lists = past.group_by("customer", maintain_order=True).agg(
         items="item", days_ago="days_ago", weights="weight", baskets=pl.col("basket").rle_id().cast(pl.Int32)
     )
     queries = asking.join(lists, on="customer", how="inner", maintain_order="left").drop("customer")

@@ -60,6 +60,6 @@ def read_folds(folder: Path) -> list[Fold]:
     ]
 
 
-def fold_table(features: Path, fold: str, table: Literal["train", "queries", "pool", "truth"]) -> pl.DataFrame:
-    """One table of one fold: train, queries (what models answer), pool (keys, features) or truth."""
+def fold_table(features: Path, fold: str, table: Literal["train", "valid", "queries", "pool", "truth"]) -> pl.DataFrame:
+    """One table of one fold: train, valid, queries (what models answer), pool (keys, features) or truth."""
     return pl.read_parquet(features / fold / f"{table}.parquet")

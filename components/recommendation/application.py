@@ -20,6 +20,11 @@ from components.recommendation.features import featurise
 from components.recommendation.prepared import prepare
 
 KEYS = ("query", "item")
+METRICS = (
+    "ndcg@10", "recall@10", "precision@10", "f1@10", "phr@10",
+    "ndcg@20", "recall@20", "precision@20", "f1@20", "phr@20",
+    "repeat_recall@10", "explore_recall@10", "explore_list_recall@10", "novelty@10",
+)  # fmt: skip
 HISTORY = [("none", 0), ("1-9 baskets", 9), ("10-49 baskets", 49)]  # longer ones: "50+ baskets"
 
 
@@ -119,16 +124,7 @@ APPLICATION = Application(
     tables=("transactions", "products"),
     optional=("behaviour",),
     unit="rank",
-    metrics={
-        "ndcg@10": "higher",
-        **{
-            name: "higher"
-            for name in (
-                "recall@10", "precision@10", "f1@10", "phr@10", "ndcg@20", "recall@20", "precision@20", "f1@20", "phr@20",
-                "repeat_recall@10", "explore_recall@10", "explore_list_recall@10", "novelty@10",
-            )
-        },
-    },
+    metrics=dict.fromkeys(METRICS, "higher"),
     slices=("audience", "history"),
     featurise=featurise,
     outcomes=outcomes,
