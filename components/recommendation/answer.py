@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Self, cast
@@ -45,6 +46,7 @@ from components.recommendation.statistics import Statistics
 log = logging.getLogger(__name__)
 
 RUNGS = ("ensemble", "single", "neighbours", "category", "popular")
+REMEMBERED = 4096  # answers, each a few kilobytes: product pages ask with the same one product again and again
 PROBED = 10  # customers on whom it is tried whether own purchases lift scores
 PER_CATEGORY = 30  # bestsellers that the category rung takes from each category
 
@@ -99,6 +101,8 @@ class Answerer:
         self.pool = PoolParams()
         self.prepared: Prepared | None = None
         self._own_holds: bool | None = None
+        self._failures = 0
+        self._remembered = lru_cache(REMEMBERED)(self._answer)
         self._bestsellers = np.argsort(-self.statistics.popularity, kind="stable").astype(np.int32)
         self._by_category = _split(self.statistics.category, self._bestsellers)
 
@@ -128,7 +132,18 @@ class Answerer:
         return answerer
 
     def answer(self, ask: Ask) -> Answer:
-        """At most k items that pass every filter; raises DataError where the filters leave nothing at all."""
+        """At most k items that pass every filter; raises DataError where the filters leave nothing at all.
+
+        The same question gets the same answer for as long as the release lives, so it is remembered;
+        what a lower rung answered because a model failed is not.
+        """
+        failures = self._failures
+        answer = self._remembered(ask)
+        if self._failures != failures:
+            self._remembered.cache_clear()
+        return answer
+
+    def _answer(self, ask: Ask) -> Answer:
         history, row, unknown = self.history(ask)
         allowed = self._filter(ask)
         items: list[Item] = []
@@ -202,6 +217,7 @@ class Answerer:
         try:
             (ranking,) = self.rank(history)
         except Exception:  # whatever a member does, the customer gets an answer: the next rung's
+            self._failures += 1
             log.exception("the released %s failed; answering from the next rung", self.scorer.kind)
             return
 

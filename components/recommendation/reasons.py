@@ -145,28 +145,16 @@ def _scored_without(
     past: Sequence[Past], cases: Sequence[tuple[int, int, Reason]], scorer: Scorer
 ) -> tuple[np.ndarray, np.ndarray]:
     """Inputs of each case's item after its deletion; cases that delete the same share one history."""
-    deletions = [_deletion(number, item, reason, scorer.statistics) for number, item, reason in cases]
+    named = [evidence(past[number].history, item, reason, scorer.statistics) for number, item, reason in cases]
+    deletions = [(number, events.tobytes()) for (number, _, _), events in zip(cases, named, strict=True)]
     order = sorted(range(len(cases)), key=deletions.__getitem__)
     firsts = [place for place, case in enumerate(order) if place == 0 or deletions[case] != deletions[order[place - 1]]]
-    histories = []
-    for place in firsts:
-        number, item, reason = cases[order[place]]
-        history = past[number].history
-        histories.append(without(history, evidence(history, item, reason, scorer.statistics)))
+    histories = [without(past[cases[order[place]][0]].history, named[order[place]]) for place in firsts]
     items = np.array([cases[case][1] for case in order], np.int32)
     offsets = np.array([*firsts, len(order)])
     members, features = scorer.inputs(joined(histories), offsets, items)
     back = np.argsort(order)
     return members[back], features[back]
-
-
-def _deletion(number: int, item: int, reason: Reason, statistics: Statistics) -> tuple[int, int, int]:
-    """Equal for cases that take the same events out of the same history."""
-    if reason.kind == Kind.CATEGORY:
-        return number, 1, int(statistics.category[item])
-    if reason.kind == Kind.HISTORY:
-        return number, 2, 0
-    return number, 0, item if reason.kind == Kind.OWN else reason.companion
 
 
 def _rivals(one: Past) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -138,16 +138,19 @@ def test_offline_and_online_scores_agree(answerer: Answerer, bundle: Path, featu
     np.testing.assert_allclose(offline["score"].to_numpy(), online, rtol=1e-6)
 
 
-def test_rungs_answer_in_order_as_each_fails(answerer: Answerer, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert answerer.answer(Ask("c0")).rung == "ensemble"
+def test_rungs_answer_in_order_as_each_fails(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answerer = Answerer.load(bundle)
+    answerer.prepared = None
     assert answerer.answer(Ask(recent=("p1",))).rung == "ensemble"
-    monkeypatch.setattr(Answerer, "rank", lambda *_: 1 / 0)
-    assert answerer.answer(Ask("c0")).rung == "neighbours"
-    empty = ("neighbours", np.empty(0, np.int32), np.empty(0), lambda _: [])
-    monkeypatch.setattr(Answerer, "_neighbours", lambda *_: empty)
-    assert answerer.answer(Ask("c0")).rung == "category"
-    assert answerer.answer(Ask("nobody")).rung == "popular"
-    assert answerer.answer(Ask()).rung == "popular"
+    with monkeypatch.context() as broken:
+        broken.setattr(Answerer, "rank", lambda *_: 1 / 0)
+        assert answerer.answer(Ask("c0")).rung == "neighbours"
+        empty = ("neighbours", np.empty(0, np.int32), np.empty(0), lambda _: [])
+        broken.setattr(Answerer, "_neighbours", lambda *_: empty)
+        assert answerer.answer(Ask("c0")).rung == "category"
+        assert answerer.answer(Ask("nobody")).rung == "popular"
+        assert answerer.answer(Ask()).rung == "popular"
+    assert answerer.answer(Ask("c0")).rung == "ensemble", "what a failure answered must not be remembered"
 
 
 def test_what_a_release_does_not_know_is_said(answerer: Answerer) -> None:
