@@ -20,7 +20,6 @@ import numpy as np
 
 from benchmarks.report import publish
 from components import releases
-from components.core.errors import ReleaseError
 from components.recommendation.answer import Answerer
 from components.recommendation.histories import Histories
 from components.recommendation.reasons import Kind, Past, Reason, evidence, without
@@ -36,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     version = releases.live("recommendation")
     if version is None:
-        raise ReleaseError("expected a live release to question, found none; run `make loop` first")
+        raise SystemExit("expected a live release to question, found none; run `make loop` first")
     answerer = Answerer.load(releases.release_path("recommendation", version))
     began = time.perf_counter()
     found = faithful(answerer, asked.cases)
