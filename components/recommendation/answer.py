@@ -161,10 +161,13 @@ class Answerer:
 
     def is_prepared(self, ask: Ask) -> bool:
         """Whether the answer lies ready, so that nothing needs to be scored."""
-        row = self.rows.get(ask.customer_id) if ask.customer_id is not None else None
         if ask.recent or ask.basket or ask.categories or ask.departments:
             return False
-        return row is None or (self.prepared is not None and self.prepared.of(row) is not None)
+        row = self.rows.get(ask.customer_id) if ask.customer_id is not None else None
+        if row is None:
+            return True
+        one = self.prepared.of(row) if self.prepared is not None else None
+        return one is not None and len(one.items) >= ask.k + len(ask.exclude)
 
     def history(self, ask: Ask) -> tuple[Histories, int | None, list[str]]:
         """What is known of who asks; the customer's row where the release's own history is the whole of it."""

@@ -43,14 +43,14 @@ class One:
         ]
 
 
-NOTHING = One(np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int8), np.empty(0, np.int32))
+NOTHING = One(np.empty(0, np.int32), np.empty(0), np.empty(0, np.int8), np.empty(0, np.int32))
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """Rows are those of the histories; a customer without an answer is an empty row.
 
-    offsets (n_customers + 1,) int64; items and companions int32, scores float32, kinds int8
+    offsets (n_customers + 1,) int64; items and companions int32, scores float64, kinds int8
     """
 
     offsets: np.ndarray
@@ -102,7 +102,7 @@ def _batch(answerer: Answerer, histories: Sequence[Histories], depth: int) -> li
 def _one(one: Past, reasons: list[Reason]) -> One:
     return One(
         one.items,
-        one.ranking.scores[np.isin(one.ranking.items, one.items)].astype(np.float32),
+        one.ranking.scores[np.isin(one.ranking.items, one.items)],
         np.array([reason.kind for reason in reasons], np.int8),
         np.array([reason.companion for reason in reasons], np.int32),
     )

@@ -93,7 +93,11 @@ def test_prepared_and_computed_answers_agree(answerer: Answerer, prepared_answer
 
 def test_a_prepared_answer_scores_nothing(prepared_answerer: Answerer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Answerer, "rank", lambda *_: pytest.fail("the prepared answer should be enough"))
-    assert len(prepared_answerer.answer(Ask("c0", k=10)).items) == 10
+    for ask in (Ask("c0", k=10), Ask("c0", k=15, exclude=("p1", "p2")), Ask("nobody", k=100)):
+        assert prepared_answerer.is_prepared(ask)
+        assert len(prepared_answerer.answer(ask).items) == ask.k
+    for ask in (Ask("c0", k=21), Ask("c0", recent=("p1",)), Ask("c0", categories=("Category 1",))):
+        assert not prepared_answerer.is_prepared(ask)
 
 
 def test_prepared_arrays_survive_saving(prepared_answerer: Answerer, tmp_path: Path) -> None:
