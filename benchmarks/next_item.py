@@ -155,8 +155,10 @@ def _scores(model: WholeCatalogue, histories: Histories, task: Task) -> np.ndarr
 def rank_of(scores: np.ndarray, answers: np.ndarray) -> np.ndarray:
     """Rank of each row's answer, 1 = best, ties by lower code; NEVER where it has no score."""
     own = scores[np.arange(len(answers)), answers][:, None]
-    earlier = np.arange(scores.shape[1])[None, :] < answers[:, None]
-    ranks = 1 + (scores > own).sum(1) + ((scores == own) & earlier).sum(1)
+    ranks = 1 + (scores > own).sum(1)
+    tied = scores == own
+    for row in np.flatnonzero(tied.sum(1) > 1):
+        ranks[row] += tied[row, : answers[row]].sum()
     ranks[np.isnan(own[:, 0])] = NEVER
     return ranks
 

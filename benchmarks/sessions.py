@@ -24,7 +24,7 @@ from components.logs import set_up_logs
 
 METRICS = ("mrr@20", "hr@20", "ndcg@20", "mrr@10", "hr@10")
 VALID_SHARE = 0.08  # of the training sessions: about as long a time as the test's
-MAX_VALIDATION = 3000  # sessions whose prefixes are asked
+MAX_VALIDATION = 2500  # sessions whose prefixes are asked
 DAY = 1024  # events that make a day: the data knows only their order
 
 

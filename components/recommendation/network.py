@@ -38,6 +38,7 @@ ANSWERED = 512  # queries answered at once
 
 class NetworkParams(Params):
     target: Literal["next_item", "next_basket"] = Field("next_basket", description="Also what one step is.")
+    only_new: bool = Field(False, description="Learn what a customer has not bought before; leave repeats to others.")
     min_support: int = Field(10, ge=1, description="Items in fewer training rows are left to other models.")
     length: int = Field(50, ge=1, description="Steps that the network reads.")
     dim: int = Field(64, ge=2)
@@ -196,7 +197,7 @@ class Network(WholeCatalogue):
         histories, customers = Histories.from_train(train)
         by_basket = chosen.target == "next_basket"
         lessons = lessons_of(
-            histories, customers, codes, valid, by_basket, chosen.length, chosen.max_valid, chosen.seed
+            histories, customers, codes, valid, by_basket, chosen.length, chosen.max_valid, chosen.seed, chosen.only_new
         )
         if not len(lessons.windows):
             unit = "baskets" if by_basket else "events"

@@ -8,7 +8,7 @@ and every item of the following basket is a target.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -55,6 +55,14 @@ class Steps:
             histories.weights[known],
             _gap_buckets(days[starts], rows[starts]),
         )
+
+    def only_new(self) -> Steps:
+        """The same steps, where an item that the sequence held before is no target."""
+        sequence = np.repeat(np.arange(len(self.sequences) - 1), np.diff(self.offsets[self.sequences]))
+        _, firsts = np.unique(sequence * (self.items.max(initial=0) + 1) + self.items, return_index=True)
+        weights = np.zeros_like(self.weights)
+        weights[firsts] = self.weights[firsts]
+        return replace(self, weights=weights)
 
     def fingerprint(self) -> str:
         """Changes with any of the data; a checkpoint of other data must not be resumed."""
@@ -218,13 +226,15 @@ def lessons_of(
     length: int,
     max_valid: int,
     seed: int,
+    only_new: bool = False,
 ) -> Lessons:
     """Training windows and validation questions.
 
     With `valid` (customer, item) its items are the answers; without it, the last step of a tenth
-    of the customers is held out.
+    of the customers is held out. only_new: items that a customer had before are neither target nor answer.
     """
     steps = Steps.of(train, codes, by_basket)
+    steps = steps.only_new() if only_new else steps
     n_steps = np.diff(steps.sequences)
     held_out = np.zeros(len(customers), bool)
     if valid is None:
@@ -232,9 +242,12 @@ def lessons_of(
         held_out[_some(able, min(max_valid, max(1, len(able) // 10)), seed)] = len(able) > 1
         asked = np.flatnonzero(held_out)
         stops = steps.sequences[asked + 1] - 1
-        truth, rows, _ = spans(steps.offsets[stops], steps.offsets[stops + 1] - steps.offsets[stops])
-        truth = steps.items[truth]
+        events, rows, _ = spans(steps.offsets[stops], steps.offsets[stops + 1] - steps.offsets[stops])
+        asked_for = steps.weights[events] > 0
+        truth, rows = steps.items[events[asked_for]], rows[asked_for]
     else:
+        if only_new:
+            valid = _without_owned(valid, train, customers)
         asked, truth, rows = _asked(valid, customers, codes, n_steps, max_valid, seed)
         stops = steps.sequences[asked + 1]
     n_truth = np.bincount(rows, minlength=len(asked))
@@ -263,6 +276,14 @@ def _asked(
     return asked, items[usable].astype(np.int64), np.searchsorted(asked, row[usable])
 
 
+def _without_owned(valid: pl.DataFrame, train: Histories, customers: np.ndarray) -> pl.DataFrame:
+    owned = pl.DataFrame(
+        {"customer": customers[train.rows()], "item": train.items},
+        schema_overrides={name: valid.schema[name] for name in ("customer", "item")},
+    )
+    return valid.join(owned, on=["customer", "item"], how="anti")
+
+
 def _some(values: np.ndarray, n: int, seed: int) -> np.ndarray:
     return values if len(values) <= n else np.random.default_rng(seed).choice(values, n, replace=False)
 
@@ -270,6 +291,6 @@ def _some(values: np.ndarray, n: int, seed: int) -> np.ndarray:
 def _target_shares(steps: Steps, windows: Windows, n_items: int) -> np.ndarray:
     following, _, _ = spans(windows.starts + 1, windows.stops - windows.starts)
     events, _, _ = spans(steps.offsets[following], np.diff(steps.offsets)[following])
-    counts = np.bincount(steps.items[events], minlength=n_items)
+    counts = np.bincount(steps.items[events], steps.weights[events], minlength=n_items)
     shares: np.ndarray = counts / max(counts.sum(), 1)
     return shares

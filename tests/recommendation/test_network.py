@@ -325,3 +325,13 @@ assert "pytorch_lightning" not in sys.modules
 """
     ran = run_script(script, tmp_path)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_only_new_items_are_asked_and_answered_where_repeats_are_left_out() -> None:
+    steps = steps_from([[[0], [0, 1], [1, 2]], [[1], [2]]]).only_new()
+    windows = training_windows(steps, 4, np.zeros(2, bool))
+    _, items, weights = targets_of(steps, make_batch(steps, windows))
+    learned = {(int(item), round(float(weight), 3)) for item, weight in zip(items, weights, strict=True) if weight > 0}
+    assert learned == {(1, 0.333), (2, 0.333)}  # each of the three steps counts a third
+    model = make_model("recommendation", "gru", TINY | {"only_new": True, "epochs": 1}).fit(cycle())
+    assert np.isfinite(model.scores(days([1, 2]))).all()
