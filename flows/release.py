@@ -84,7 +84,7 @@ def rollback(application: str, version: str, why: str) -> Released:
 
 def _gain(judgement: Judgement) -> str:
     if judgement.difference is None:
-        return "; ".join(judgement.reasons)
+        return f"All {len(judgement.verdicts)} rules passed; there was no champion to compare with."
     change = judgement.difference
     return f"Against the one before: {change['mean']:+.4f} [{change['low']:+.4f}, {change['high']:+.4f}]"
 
