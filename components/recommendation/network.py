@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import polars as pl
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,6 +28,7 @@ from components.core.params import Params
 from components.recommendation.histories import Histories
 from components.recommendation.memory import GIB, require_memory
 from components.recommendation.network_data import N_GAPS, Batch, Lessons, Steps, last_windows, lessons_of, make_batch
+from components.recommendation.network_habits import Habits, habits_of
 from components.recommendation.network_loss import cell_values
 from components.recommendation.ranking import WholeCatalogue
 
@@ -47,6 +48,9 @@ class NetworkParams(Params):
     cosine_scale: float | None = Field(
         None, gt=0, description="Score by scaled cosine instead of the inner product (Gupta et al. 2019)."
     )
+    habit_days: tuple[float, ...] = Field(
+        (14.0, 60.0, 365.0), description="Half-lives of what the customer had before, as terms of the score; () = none."
+    )
     loss: Literal["full", "sampled"] = Field("sampled", description="Softmax over all items, or shared negatives.")
     n_negatives: int = Field(1024, ge=2, description="Sampled loss: half from the batch, half uniform.")
     max_logits: int = Field(4_000_000, ge=1, description="Full loss: logits held at once.")
@@ -60,6 +64,12 @@ class NetworkParams(Params):
     max_minutes: float = Field(10, gt=0, description="Training stops then, with the best weights so far.")
     seed: int = 0
 
+    @model_validator(mode="after")
+    def _habits_need_sampling(self) -> Self:
+        if self.loss == "full" and self.habit_days:
+            raise ValueError("loss 'full' knows no habits: set habit_days to [] or loss to 'sampled'")
+        return self
+
 
 class SequenceNet(nn.Module):
     """Steps in, one vector per step out; the vector's product with an item's embedding is its score."""
@@ -72,6 +82,7 @@ class SequenceNet(nn.Module):
         self.before, self.after = nn.LayerNorm(params.dim), nn.LayerNorm(params.dim)
         self.dropout, self.mixer = nn.Dropout(params.dropout), mixer
         self.cosine_scale = params.cosine_scale
+        self.habits = nn.Parameter(torch.zeros(1 + len(params.habit_days)))
         for embedding in (self.items, self.positions, self.gaps):
             nn.init.normal_(embedding.weight, std=0.02 if params.cosine_scale is None else params.dim**-0.5)
 
@@ -130,7 +141,8 @@ class Network(WholeCatalogue):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.params.seed)
             net = self._make_net(int(codes.max()) + 1)
-            train_net(net, lessons, self.params, scratch / self._run_name(lessons) if scratch else None)
+            habits = Habits.of(lessons.steps, self.params.habit_days) if self.params.habit_days else None
+            train_net(net, lessons, habits, self.params, scratch / self._run_name(lessons) if scratch else None)
         self._adopt(codes, net)
         return self
 
@@ -147,6 +159,9 @@ class Network(WholeCatalogue):
             with torch.inference_mode():
                 found = (net(batch)[torch.from_numpy(batch.lasts)] @ table.T).numpy()
             answer[np.ix_(rows, known)] = found
+        if self.params.habit_days:
+            owned = habits_of(histories, self._codes, self.params.habit_days)
+            answer[owned.steps, known[owned.items]] += owned.features @ net.habits.numpy()
         return answer
 
     def save(self, folder: Path) -> None:

@@ -29,6 +29,7 @@ class Steps:
     items     (n_events,) int64          codes of the network's own catalogue
     weights   (n_events,) float32        what an event counts as a target
     gaps      (n_steps,) int64           bucket of the days since the step before
+    days      (n_steps,) float32         days before the moment of asking
     """
 
     sequences: np.ndarray
@@ -36,6 +37,7 @@ class Steps:
     items: np.ndarray
     weights: np.ndarray
     gaps: np.ndarray
+    days: np.ndarray
 
     @classmethod
     def of(cls, histories: Histories, codes: np.ndarray, by_basket: bool) -> Self:
@@ -54,6 +56,7 @@ class Steps:
             codes[histories.items[known]].astype(np.int64),
             histories.weights[known],
             _gap_buckets(days[starts], rows[starts]),
+            days[starts],
         )
 
     def only_new(self) -> Steps:
@@ -67,7 +70,7 @@ class Steps:
     def fingerprint(self) -> str:
         """Changes with any of the data; a checkpoint of other data must not be resumed."""
         digest = hashlib.sha256()
-        for array in (self.sequences, self.offsets, self.items, self.weights, self.gaps):
+        for array in (self.sequences, self.offsets, self.items, self.weights, self.gaps, self.days):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 

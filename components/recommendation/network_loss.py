@@ -7,6 +7,7 @@ softmax is far ahead of binary cross-entropy on single negatives (Klenitskiy and
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -66,6 +67,16 @@ def full_softmax(
     return loss
 
 
+@dataclass(frozen=True, slots=True)
+class HabitTerms:
+    """What habit adds: `owned` to the logits of (steps, items), `targets` to each target's own."""
+
+    steps: Tensor
+    items: Tensor
+    owned: Tensor
+    targets: Tensor
+
+
 def sampled_softmax(
     hidden: Tensor,
     vectors: Callable[[Tensor], Tensor],
@@ -74,6 +85,7 @@ def sampled_softmax(
     weights: Tensor,
     negatives: Negatives,
     n_items: int,
+    habits: HabitTerms | None = None,
 ) -> Tensor:
     """The same against shared negatives; a negative that is the step's own target does not count.
 
@@ -85,10 +97,13 @@ def sampled_softmax(
     logits = (hidden @ gathered[: len(drawn)].T).float() - chances
     column = torch.full((n_items,), -1, dtype=torch.long, device=device)
     column[drawn] = torch.arange(len(drawn), device=device)
+    own = (hidden[rows] * gathered[len(drawn) :]).sum(1).float()
+    if habits is not None:
+        logits = logits.index_put((habits.steps, column[habits.items]), habits.owned, accumulate=True)
+        own = own + habits.targets
     hits = column[items] >= 0
     logits[rows[hits], column[items[hits]]] = -torch.inf
     others = logits.logsumexp(1)[rows]
-    own = (hidden[rows] * gathered[len(drawn) :]).sum(1).float()
     return (weights * (torch.logaddexp(others, own) - own)).sum()
 
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ from components.recommendation.network_data import (
     spans,
     targets_of,
 )
-from components.recommendation.network_loss import full_softmax, ndcg, sampled_softmax
+from components.recommendation.network_habits import Habits, Owned
+from components.recommendation.network_loss import HabitTerms, full_softmax, ndcg, sampled_softmax
 from components.settings import settings
 
 log = logging.getLogger(__name__)
@@ -43,14 +45,25 @@ log = logging.getLogger(__name__)
 WATCHED = "valid_ndcg@10"
 VALID_BATCH = 256
 
-Targets = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One training batch: what is read, what follows (step, item, weight), and what it is told from."""
+
+    batch: Batch
+    targets: tuple[np.ndarray, np.ndarray, np.ndarray]
+    negatives: Negatives | None
+    owned: Owned | None
+    habits: np.ndarray | None
 
 
-class _Epoch(IterableDataset[tuple[Batch, Targets, Negatives | None]]):
+class _Epoch(IterableDataset[Lesson]):
     """One epoch's batches of one rank; every rank gets equally many, or the others would wait forever."""
 
-    def __init__(self, lessons: Lessons, params: NetworkParams, epoch: int, rank: int, world: int) -> None:
-        self._lessons, self._params = lessons, params
+    def __init__(
+        self, lessons: Lessons, habits: Habits | None, params: NetworkParams, epoch: int, rank: int, world: int
+    ) -> None:
+        self._lessons, self._habits, self._params = lessons, habits, params
         batches = epoch_batches(lessons.windows, params.batch, np.random.default_rng([params.seed, epoch]))
         n_each = len(batches) // world
         self._batches = batches[rank::world][:n_each] if n_each else batches[:1]
@@ -59,11 +72,19 @@ class _Epoch(IterableDataset[tuple[Batch, Targets, Negatives | None]]):
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __iter__(self) -> Iterator[tuple[Batch, Targets, Negatives | None]]:
+    def __iter__(self) -> Iterator[Lesson]:
+        steps = self._lessons.steps
         for windows in self._batches:
-            batch = make_batch(self._lessons.steps, windows)
-            targets = targets_of(self._lessons.steps, batch)
-            yield batch, targets, self._negatives(targets[1])
+            batch = make_batch(steps, windows)
+            targets = targets_of(steps, batch)
+            negatives = self._negatives(targets[1])
+            if self._habits is None or negatives is None:
+                yield Lesson(batch, targets, negatives, None, None)
+                continue
+            drawn = np.zeros(len(self._lessons.shares), bool)
+            drawn[negatives.items] = True
+            own = self._habits.features(batch.steps[targets[0]], targets[1])
+            yield Lesson(batch, targets, negatives, self._habits.owned(batch, drawn), own)
 
     def _negatives(self, items: np.ndarray) -> Negatives | None:
         if self._params.loss == "full":
@@ -97,13 +118,14 @@ def _as_is(batch: Any) -> Any:
 class Training(lightning.LightningModule):
     """A net, what it learns from, and how; holds nothing that the net needs to answer."""
 
-    def __init__(self, net: SequenceNet, lessons: Lessons, params: NetworkParams) -> None:
+    def __init__(self, net: SequenceNet, lessons: Lessons, habits: Habits | None, params: NetworkParams) -> None:
         super().__init__()
-        self.net, self._lessons, self._params = net, lessons, params
+        self.net, self._lessons, self._habits, self._params = net, lessons, habits, params
 
     def train_dataloader(self) -> DataLoader[Any]:
         trainer = self.trainer
-        epoch = _Epoch(self._lessons, self._params, trainer.current_epoch, trainer.global_rank, trainer.world_size)
+        rank, world = trainer.global_rank, trainer.world_size
+        epoch = _Epoch(self._lessons, self._habits, self._params, trainer.current_epoch, rank, world)
         return DataLoader(epoch, batch_size=None, collate_fn=_as_is)
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -121,21 +143,36 @@ class Training(lightning.LightningModule):
         if any(stopper.wait_count >= stopper.patience for stopper in stoppers):
             self.trainer.should_stop = True
 
-    def training_step(self, lesson: tuple[Batch, Targets, Negatives | None], number: int) -> Tensor:
-        batch, targets, negatives = lesson
-        hidden = self.net(batch)
-        rows, items, weights = (torch.from_numpy(array).to(hidden.device) for array in targets)
-        if negatives is None:
+    def training_step(self, lesson: Lesson, number: int) -> Tensor:
+        hidden = self.net(lesson.batch)
+        rows, items, weights = (torch.from_numpy(array).to(hidden.device) for array in lesson.targets)
+        if lesson.negatives is None:
             loss = full_softmax(hidden, self.net.table(), rows, items, weights, self._params.max_logits)
         else:
-            n_items = len(self._lessons.shares)
-            loss = sampled_softmax(hidden, self.net.vectors, rows, items, weights, negatives, n_items)
-        self.log("loss", loss.detach(), prog_bar=True, batch_size=batch.shape[0])
+            n_items, habits = len(self._lessons.shares), self._habit_terms(lesson)
+            loss = sampled_softmax(hidden, self.net.vectors, rows, items, weights, lesson.negatives, n_items, habits)
+        self.log("loss", loss.detach(), prog_bar=True, batch_size=lesson.batch.shape[0])
         return loss
+
+    def _habit_terms(self, lesson: Lesson) -> HabitTerms | None:
+        if lesson.owned is None or lesson.habits is None:
+            return None
+        learned, owned = self.net.habits.float(), lesson.owned
+        steps, items, features, own = (
+            torch.from_numpy(array).to(learned.device)
+            for array in (owned.steps, owned.items, owned.features, lesson.habits)
+        )
+        return HabitTerms(steps, items, (features * learned).sum(1), (own * learned).sum(1))
 
     def validation_step(self, question: tuple[Batch, np.ndarray, np.ndarray], number: int) -> None:
         batch, answers, rows = question
         scores = (self.net(batch)[batch.lasts] @ self.net.table().T).float()
+        if self._habits is not None:
+            owned = self._habits.owned(batch, np.ones(scores.shape[1], bool))
+            last = np.flatnonzero(np.isin(owned.steps, batch.lasts))
+            whose = np.searchsorted(batch.lasts, owned.steps[last])
+            terms = torch.from_numpy(owned.features[last]).to(scores.device) @ self.net.habits.float()
+            scores[whose, owned.items[last]] += terms
         found = ndcg(scores, torch.from_numpy(answers).to(scores.device), torch.from_numpy(rows).to(scores.device))
         self.log(WATCHED, found.mean(), prog_bar=True, on_epoch=True, sync_dist=True, batch_size=batch.shape[0])
 
@@ -149,8 +186,11 @@ class Training(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         chosen = self._params
+        others = [weight for name, weight in self.net.named_parameters() if name != "habits"]
+        # A handful of plain coefficients, far from zero in a shop of staples: small steps would never arrive.
+        coefficients = {"params": [self.net.habits], "lr": 10 * chosen.learning_rate, "weight_decay": 0.0}
         optimizer = torch.optim.AdamW(
-            self.net.parameters(),
+            [{"params": others}, coefficients],
             lr=chosen.learning_rate,
             weight_decay=chosen.weight_decay,
             betas=(0.9, 0.98),
@@ -169,7 +209,9 @@ class Training(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def train_net(net: SequenceNet, lessons: Lessons, params: NetworkParams, scratch: Path | None) -> None:
+def train_net(
+    net: SequenceNet, lessons: Lessons, habits: Habits | None, params: NetworkParams, scratch: Path | None
+) -> None:
     """Train `net` in place; it ends with the weights of its best epoch.
 
     `scratch` belongs to this run alone, survives a kill, and is removed at the end.
@@ -179,7 +221,7 @@ def train_net(net: SequenceNet, lessons: Lessons, params: NetworkParams, scratch
         best = ModelCheckpoint(folder, "best", monitor=WATCHED, mode="max", save_on_train_epoch_end=True)
         # After `best`, so that what is resumed knows which epoch was best so far.
         latest = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
-        module = Training(net, lessons, params)
+        module = Training(net, lessons, habits, params)
         last = folder / "last.ckpt"
         _run(_trainer(params, [best, latest]), module, last if last.is_file() else None)
         if best.best_model_path:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from components.recommendation.histories import Histories
 from components.recommendation.network_data import (
     Negatives,
     Steps,
+    Windows,
     draw_negatives,
     epoch_batches,
     last_windows,
@@ -31,6 +33,7 @@ from components.recommendation.network_data import (
     targets_of,
     training_windows,
 )
+from components.recommendation.network_habits import Habits, habits_of
 from components.recommendation.network_loss import full_softmax, ndcg, sampled_softmax
 
 NETWORKS = ("transformer", "gru", "cnn")
@@ -66,8 +69,8 @@ def days(items: list[int]) -> Histories:
     "how",
     [
         {"loss": "sampled", "n_negatives": 8},
-        {"loss": "full", "target": "next_item"},
-        {"loss": "full", "cosine_scale": 10.0, "max_logits": 50},
+        {"loss": "full", "target": "next_item", "habit_days": ()},
+        {"loss": "full", "habit_days": (), "cosine_scale": 10.0, "max_logits": 50},
     ],
     ids=["sampled", "full", "cosine"],
 )
@@ -111,10 +114,57 @@ def test_answers_do_not_depend_on_company() -> None:
 def test_unsupported_and_unheard_items_are_left_out() -> None:
     rare = cycle().with_columns(item=pl.when(pl.int_range(pl.len()) == 5).then(15).otherwise("item").cast(pl.Int32))
     model = make_model("recommendation", "gru", TINY | {"min_support": 2, "epochs": 1}).fit(rare)
-    scores = model.scores(days([3, 4, 15, 99]))
+    scores = model.scores(days([15, 99, 3, 4]))
     assert np.isnan(scores[0, 12:]).all()
     assert np.isfinite(scores[0, :12]).all()
     np.testing.assert_array_equal(scores, model.scores(days([3, 4])))
+
+
+def test_habits_are_the_same_when_learned_and_when_served() -> None:
+    """At every step, what training looks up equals what a query cut off there would give."""
+    random = np.random.default_rng(0)
+    customers = [[random.choice(6, 3, replace=False).tolist() for _ in range(length)] for length in (1, 7, 4, 9)]
+    histories = histories_from(customers)
+    codes = np.array([0, 1, -1, 2, 3, 4], np.int32)
+    steps = Steps.of(histories, codes, by_basket=True)
+    habits = Habits.of(steps, (3.0, 20.0))
+    for sequence, (start, stop) in enumerate(pairwise(steps.sequences)):
+        own = histories.part(sequence, sequence + 1)
+        for step in range(start, stop):
+            now = steps.days[step + 1] if step + 1 < stop else 0.0
+            before = own.days_ago >= steps.days[step]
+            ago = own.days_ago[before] - now
+            cut = Histories(np.array([0, before.sum()]), own.items[before], ago, ago, own.baskets[before])
+            served = habits_of(cut, codes, (3.0, 20.0))
+            expected = np.zeros((5, 3), np.float32)
+            expected[served.items] = served.features
+            learned = habits.features(np.full(5, step), np.arange(5))
+            np.testing.assert_allclose(learned, expected, rtol=1e-5)
+            batch = make_batch(steps, Windows(np.array([max(start, step - 1)]), np.array([step + 1])))
+            owned = habits.owned(batch, np.array([True, True, False, True, True]))
+            last = owned.steps == len(batch.steps) - 1
+            assert set(owned.items[last]) == set(np.flatnonzero(expected[:, 0])) - {2}
+            np.testing.assert_allclose(owned.features[last], expected[owned.items[last]], rtol=1e-5)
+
+
+def test_staples_are_learned_as_habit() -> None:
+    random = np.random.default_rng(0)
+    own = [random.choice(N_ITEMS, 3, replace=False) for _ in range(60)]
+    customers = [[random.choice(items, 2, replace=False).tolist() for _ in range(10)] for items in own]
+    histories = histories_from(customers)
+    train = pl.DataFrame(
+        {
+            "customer": histories.rows().astype(np.int32),
+            "basket": (histories.rows() * 100 + histories.baskets).astype(np.int32),
+            "item": histories.items,
+            "days_ago": histories.days_ago,
+            "weight": histories.weights,
+        }
+    )
+    with_habits = make_model("recommendation", "gru", TINY | {"n_negatives": 8}).fit(train)
+    best = np.argsort(-with_habits.scores(histories), axis=1)[:, :3]
+    hits = [len(set(found) & set(items)) for found, items in zip(best, own, strict=True)]
+    assert np.mean(hits) > 2.8
 
 
 @settings(max_examples=30, deadline=None)
@@ -166,15 +216,22 @@ histories_of = st.lists(
 )
 
 
-def steps_from(customers: list[list[list[int]]]) -> Steps:
-    """Steps of customers given as lists of baskets."""
+def histories_from(customers: list[list[list[int]]]) -> Histories:
+    """Customers given as lists of baskets, one basket a day."""
     events = [
-        (row, number, item) for row, baskets in enumerate(customers) for number, b in enumerate(baskets) for item in b
+        (row, number, len(baskets) - number, item)
+        for row, baskets in enumerate(customers)
+        for number, basket in enumerate(baskets)
+        for item in basket
     ]
-    rows, baskets, items = np.array(events, np.int32).reshape(-1, 3).T
+    rows, baskets, since, items = np.array(events, np.int32).reshape(-1, 4).T
     offsets = np.searchsorted(rows, np.arange(len(customers) + 1))
-    zeros = np.zeros(len(items), np.float32)
-    return Steps.of(Histories(offsets, items, zeros, zeros + 1, baskets), np.arange(6, dtype=np.int32), by_basket=True)
+    return Histories(offsets, items, since.astype(np.float32), np.ones(len(items), np.float32), baskets)
+
+
+def steps_from(customers: list[list[list[int]]]) -> Steps:
+    """Their steps, where every item is known."""
+    return Steps.of(histories_from(customers), np.arange(6, dtype=np.int32), by_basket=True)
 
 
 @given(histories_of, st.integers(1, 4))
