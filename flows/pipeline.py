@@ -33,7 +33,7 @@ from flows.graph import Graph, read_graph, read_stale
 from flows.profiles import apply_profile
 from flows.progress import ProgressBoard
 from flows.release import Released, release
-from flows.scoreboard import metrics_of, print_scores, quality_markdown, rows_of
+from flows.scoreboard import PLAIN_WIDTH, metrics_of, print_scores, quality_markdown, rows_of
 from flows.server import quieten, some_server
 
 # Waiting tasks occupy threads, so these are many; the crew's slots bound what really runs.
@@ -50,7 +50,7 @@ def pipeline(applications: list[str] | None = None, reason: str = "run by hand",
         slots: stages at once; what the machine bears where left out.
     """
     root, chosen = Path(), applications or list(read_params()["applications"])
-    console = Console(stderr=False)
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     with only_run(root), ProgressBoard(console) as board:
         graph = read_graph(root).of(chosen)
         crew = Crew(root, settings().home / "logs", board, slots or sensible_slots())

@@ -12,7 +12,7 @@ from rich.table import Table
 from components.core.artifacts import read_json
 
 SHOWN = 4  # metrics in the table, the deciding one first; the report has them all
-PLAIN_WIDTH = 160  # columns where the output goes to a file, which wraps nothing
+PLAIN_WIDTH = 160  # columns where the output goes to a file, which has no width of its own
 
 
 def metrics_of(data: Path, application: str) -> dict[str, Any]:
@@ -55,14 +55,13 @@ def _figure(value: Mapping[str, float] | None) -> str:
 
 def print_scores(console: Console, metrics: Mapping[str, Any]) -> None:
     """The table, what ships and why, and the models that stepped aside."""
-    width = console.width if console.is_terminal else PLAIN_WIDTH
-    rows = rows_of(metrics, most=max(1, (width - 55) // 26))  # a figure with its interval takes 26 columns
+    rows = rows_of(metrics, most=max(1, (console.width - 55) // 26))  # a figure with its interval takes 26 columns
     table = Table(title=f"{metrics['application']}: test rows up to {metrics['as_of']}, intervals of 95 %")
     for column in rows[0]:
         table.add_column(column, justify="left" if column in {"", "name", "kind"} else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row.values(), style="bold" if row[""] else None)
-    console.print(table, width=width, crop=False)
+    console.print(table)
     shipped = metrics["shipped"]
     console.print(
         f"* ships: {shipped['name']} ({shipped['kind']}). {shipped['reason']}", highlight=False, soft_wrap=True
