@@ -208,7 +208,7 @@ def last_baskets(out: Path, pool: PoolParams, n_positions: int = 5, min_baskets:
     kept = counted.filter(pl.col("n") >= min_baskets).select("product_id").sort("product_id")
     catalogue = _catalogue(kept)
     events = _coded(events.join(catalogue.select("product_id", "item"), on="product_id"))
-    roles: list[Role] = ["oof"] * (n_positions - 2) + ["validation", "test"]
+    roles: list[Role] = [*["oof"] * (n_positions - 2), "validation", "test"]  # type: ignore[list-item]
     folds = []
     for role, position in zip(roles, range(n_positions, 0, -1), strict=True):
         name = f"oof_{n_positions + 1 - position}" if role == "oof" else role

@@ -192,7 +192,7 @@ def _group_features(
     histories: Histories, rows: np.ndarray, items: np.ndarray, statistics: Statistics
 ) -> dict[str, np.ndarray]:
     total = np.maximum(np.bincount(histories.rows(), histories.weights, len(histories)), 1e-9)[rows]
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for name, codes in (
         ("category", statistics.category),
         ("department", statistics.department),

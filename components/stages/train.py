@@ -48,10 +48,9 @@ def _fit_and_score(
     for fit_on, scored in fits(read_folds(features), model_class(application, name).refits):
         fitted = make_model(application, name, values)
         log.info("%s: fitting at %s", name, fit_on.name)
-        known = [fold_table(features, fit_on.name, "train")]
-        if (features / fit_on.name / "valid.parquet").is_file():
-            known.append(fold_table(features, fit_on.name, "valid"))
-        fitted.fit(*known, scratch=scratch / fit_on.name)
+        has_valid = (features / fit_on.name / "valid.parquet").is_file()
+        valid = fold_table(features, fit_on.name, "valid") if has_valid else None
+        fitted.fit(fold_table(features, fit_on.name, "train"), valid, scratch / fit_on.name)
         for fold in scored:
             queries, began = fold_table(features, fold.name, "queries"), time.perf_counter()
             fitted.predict(queries).write_parquet(out / "scores" / f"{fold.name}.parquet")

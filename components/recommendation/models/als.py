@@ -42,7 +42,7 @@ class Als(WholeCatalogue):
 
     def fit(self, train: pl.DataFrame, valid: pl.DataFrame | None = None, scratch: Path | None = None) -> Self:
         from implicit.cpu.als import AlternatingLeastSquares
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
 
         self.n_items = int(train["item"].to_numpy().max(initial=0)) + 1
         settings = self.params
