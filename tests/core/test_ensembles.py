@@ -75,7 +75,16 @@ def test_select_takes_the_best_and_blend_ignores_noise() -> None:
     assert ensembles.make_ensemble("select", SPEC, {}).fit(pool, truth).weights() == {"good": 1.0}
     weights = ensembles.make_ensemble("blend", SPEC, {}).fit(pool, truth).weights()
     assert all(weight >= 0 for weight in weights.values())
-    assert weights["noise"] < 0.15 < min(weights["good"], weights["other"])
+    assert weights.get("noise", 0) < 0.15 < min(weights["good"], weights["other"])
+
+
+def test_only_what_is_heeded_must_be_asked() -> None:
+    pool, truth = make_pool()
+    for name, heeded in (("select", {"good"}), ("blend", {"good", "other", "noise"}), ("stack", set(SPEC.members))):
+        fitted = ensembles.make_ensemble(name, SPEC, PARAMS.get(name, {})).fit(pool, truth)
+        assert set(fitted.spec.members) <= heeded
+        needed = pool.select("query", "item", *fitted.spec.members, *fitted.spec.features)
+        assert ensembles.predict(fitted, needed).equals(ensembles.predict(fitted, pool))
 
 
 def test_stack_drops_inputs_that_contribute_nothing() -> None:

@@ -70,7 +70,7 @@ class Ensemble(Protocol):
     """Combines members' scores; fitted on out-of-fold rows only."""
 
     params_class: ClassVar[type[Params]]
-    spec: PoolSpec
+    spec: PoolSpec  # after fit: only the members and features that it heeds
 
     def __init__(self, spec: PoolSpec, params: Params | None = None) -> None: ...
 
@@ -123,7 +123,7 @@ def predict(ensemble: Ensemble, pool: pl.DataFrame) -> pl.DataFrame:
 
 def pool_arrays(pool: pl.DataFrame, spec: PoolSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Members (n_rows, n_members) float32 with NaN for null, features likewise, and group offsets."""
-    as_floats = pool.select(pl.col(*spec.members, *spec.features).cast(pl.Float32).fill_null(float("nan")))
+    as_floats = pool.select(pl.col([*spec.members, *spec.features]).cast(pl.Float32).fill_null(float("nan")))
     values = as_floats.to_numpy()
     split = len(spec.members)
     return values[:, :split], values[:, split:], group_offsets(pool[spec.keys[0]].to_numpy())

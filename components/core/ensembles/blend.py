@@ -6,6 +6,7 @@ again; a member's weight is how often it was taken. Members that do not help are
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -33,7 +34,7 @@ class Blend:
     params_class: ClassVar[type[Params]] = BlendParams
 
     def __init__(self, spec: PoolSpec, params: Params | None = None) -> None:
-        self.spec = spec
+        self.spec = replace(spec, features=())
         self.params = BlendParams.model_validate((params or BlendParams()).model_dump())
         self._weights: np.ndarray | None = None
 
@@ -51,7 +52,9 @@ class Blend:
             taken[choice] += 1
             if found[choice] > best:
                 best_taken, best = taken, found[choice]
-        self._weights = best_taken / best_taken.sum()
+        self._weights = best_taken[best_taken > 0] / best_taken.sum()
+        kept = [name for name, count in zip(self.spec.members, best_taken, strict=True) if count > 0]
+        self.spec = replace(self.spec, members=tuple(kept))  # the rest need not be shipped nor asked
         return self
 
     def _sample(
@@ -74,11 +77,9 @@ class Blend:
 
     def combine(self, members: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         weights = self._fitted()
-        used = weights > 0
-        scaled = comparable(members[:, used], offsets, self.spec.unit)
+        scaled = comparable(members, offsets, self.spec.unit)
         present = np.isfinite(scaled)
-        total = np.where(present, scaled, 0) @ weights[used]
-        return total / np.maximum(present @ weights[used], 1e-12)
+        return (np.where(present, scaled, 0) @ weights) / np.maximum(present @ weights, 1e-12)
 
     def weights(self) -> dict[str, float]:
         return {name: float(weight) for name, weight in zip(self.spec.members, self._fitted(), strict=True)}

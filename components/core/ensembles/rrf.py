@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -25,7 +26,7 @@ class Rrf:
     params_class: ClassVar[type[Params]] = RrfParams
 
     def __init__(self, spec: PoolSpec, params: Params | None = None) -> None:
-        self.spec = spec
+        self.spec = replace(spec, features=())
         self.params = RrfParams.model_validate((params or RrfParams()).model_dump())
 
     def fit(self, pool: pl.DataFrame, truth: pl.DataFrame) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -24,7 +25,7 @@ class Select:
     params_class: ClassVar[type[Params]] = SelectParams
 
     def __init__(self, spec: PoolSpec, params: Params | None = None) -> None:
-        self.spec = spec
+        self.spec = replace(spec, features=())
         self._chosen: str | None = None
 
     def fit(self, pool: pl.DataFrame, truth: pl.DataFrame) -> Self:
@@ -33,10 +34,12 @@ class Select:
         objective = self.spec.judge()
         found = [objective(column, target, offsets) for column in members.T]
         self._chosen = self.spec.members[int(np.argmax(found))]
+        self.spec = replace(self.spec, members=(self._chosen,))
         return self
 
     def combine(self, members: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        return members[:, self.spec.members.index(self._fitted())].astype(np.float64)
+        self._fitted()
+        return members[:, 0].astype(np.float64)
 
     def weights(self) -> dict[str, float]:
         return {self._fitted(): 1.0}

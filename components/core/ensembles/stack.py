@@ -6,6 +6,7 @@ final fit; `dropped` says which, and how little each contributed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -58,12 +59,19 @@ class Stack:
         self._names = [names[column] for column in kept]
         self._boosters = [self._boost(inputs[:, kept], target, offsets, each) for each in self._objectives()]
         raw = [booster.predict(inputs[:, kept], raw_score=True) for booster in self._boosters]
+        self.spec = self._narrowed()
         self._scales = [1 / max(float(np.std(scores)), 1e-9) for scores in raw]
         gains = np.sum(
             [b.feature_importance("gain") / b.feature_importance("gain").sum() for b in self._boosters], axis=0
         )
         self._importance = {name: float(gain) for name, gain in zip(self._names, gains / gains.sum(), strict=True)}
         return self
+
+    def _narrowed(self) -> PoolSpec:
+        """Only members and features that the trees read need be shipped and asked."""
+        members = [name for name in self.spec.members if {name, f"{name} rank"} & set(self._names)]
+        features = [name for name in self.spec.features if name in self._names]
+        return replace(self.spec, members=tuple(members), features=tuple(features))
 
     def combine(self, members: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         if not self._boosters:
