@@ -29,7 +29,7 @@ class StackParams(Params):
     row_fraction: float = Field(0.8, gt=0, le=1)
     l2: float = Field(5.0, ge=0)
     negatives_per_group: int | None = Field(
-        150, description="Rank units: rows without truth kept per group; null = all."
+        80, description="Rank units: rows without truth kept per group; null = all."
     )
     min_contribution: float = Field(0.002, ge=0, description="Features below this share of |SHAP| are dropped.")
     probe_rows: int = Field(20_000, ge=100, description="Held-out rows on which contributions are measured.")
