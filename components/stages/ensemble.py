@@ -54,9 +54,9 @@ def _learn(
         fitted = ensembles.make_ensemble(name, spec, values)
         fitted.fit(*_rows(earlier, spec, application, data))
         pool = member_pool(data, scored, spec)
-        began = time.perf_counter()
+        began = time.process_time()
         scores = ensembles.predict(fitted, pool)
-        milliseconds = 1000 * (time.perf_counter() - began) / max(pool[application.group].n_unique(), 1)
+        milliseconds = 1000 * (time.process_time() - began) / max(pool[application.group].n_unique(), 1)
         target = out / "scores" / scored.name / f"{name}.parquet"
         target.parent.mkdir(parents=True, exist_ok=True)
         scores.write_parquet(target)

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 def train(application: str, model: str) -> None:
     """Write data/<application>/models/<model>/: scores per fold, the model of the test cut-off, a report.
 
+    `ms_per_query` is processor time over a batch, so that a busy machine does not change what ships.
     A model that does not fit this catalogue or memory leaves a report that says so and exits well.
     """
     data = settings().data / application
@@ -52,9 +53,9 @@ def _fit_and_score(
         valid = fold_table(features, fit_on.name, "valid") if has_valid else None
         fitted.fit(fold_table(features, fit_on.name, "train"), valid, scratch / fit_on.name)
         for fold in scored:
-            queries, began = fold_table(features, fold.name, "queries"), time.perf_counter()
+            queries, began = fold_table(features, fold.name, "queries"), time.process_time()
             fitted.predict(queries).write_parquet(out / "scores" / f"{fold.name}.parquet")
-            n_queries, scoring = n_queries + queries.height, scoring + time.perf_counter() - began
+            n_queries, scoring = n_queries + queries.height, scoring + time.process_time() - began
     assert fitted is not None  # noqa: S101 - read_folds always ends with the test fold
     fitted.save(out / "model")
     return {
