@@ -45,6 +45,7 @@ class NetworkParams(Params):
     dim: int = Field(64, ge=2)
     n_blocks: int = Field(2, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)
+    popularity: bool = Field(True, description="A bias per item that starts as the logarithm of its share.")
     cosine_scale: float | None = Field(
         None, gt=0, description="Score by scaled cosine instead of the inner product (Gupta et al. 2019)."
     )
@@ -82,9 +83,16 @@ class SequenceNet(nn.Module):
         self.before, self.after = nn.LayerNorm(params.dim), nn.LayerNorm(params.dim)
         self.dropout, self.mixer = nn.Dropout(params.dropout), mixer
         self.cosine_scale = params.cosine_scale
+        self.bias = nn.Parameter(torch.zeros(n_items, 1)) if params.popularity else None
         self.habits = nn.Parameter(torch.zeros(1 + len(params.habit_days)))
         for embedding in (self.items, self.positions, self.gaps):
             nn.init.normal_(embedding.weight, std=0.02 if params.cosine_scale is None else params.dim**-0.5)
+
+    def start_from(self, shares: np.ndarray) -> None:
+        """Biases that alone answer with popularity; shares (n_items,) sum to 1."""
+        if self.bias is not None:
+            logs = np.log(shares + 0.1 / len(shares))
+            self.bias.data[:, 0] = torch.from_numpy(logs - logs.mean())
 
     def forward(self, batch: Batch) -> Tensor:
         """(n_steps, dim), in the order of the batch's steps."""
@@ -96,18 +104,23 @@ class SequenceNet(nn.Module):
         read = self.items(items, offsets) + self.positions(positions) + self.gaps(gaps)
         grid = self.mixer(cell_values(batch, self.dropout(self.before(read))))
         vectors: Tensor = self.after(grid.flatten(0, 1)[places])
-        return vectors if self.cosine_scale is None else functional.normalize(vectors, dim=1) * self.cosine_scale
+        if self.cosine_scale is not None:
+            vectors = functional.normalize(vectors, dim=1) * self.cosine_scale
+        # A last column of ones meets the table's last column, the biases.
+        return vectors if self.bias is None else torch.cat([vectors, torch.ones_like(vectors[:, :1])], dim=1)
 
     def table(self) -> Tensor:
-        """What scores the items, (n_items, dim)."""
-        return self._scaled(self.items.weight)
+        """What scores the items, (n_items, dim), with a last column of biases if there are any."""
+        return self._scaled(self.items.weight, self.bias)
 
     def vectors(self, items: Tensor) -> Tensor:
         """Rows of `table`, without making the rest of it."""
-        return self._scaled(functional.embedding(items, self.items.weight))
+        bias = None if self.bias is None else functional.embedding(items, self.bias)
+        return self._scaled(functional.embedding(items, self.items.weight), bias)
 
-    def _scaled(self, weight: Tensor) -> Tensor:
-        return weight if self.cosine_scale is None else functional.normalize(weight, dim=1)
+    def _scaled(self, weight: Tensor, bias: Tensor | None) -> Tensor:
+        scaled = weight if self.cosine_scale is None else functional.normalize(weight, dim=1)
+        return scaled if bias is None else torch.cat([scaled, bias], dim=1)
 
 
 class Network(WholeCatalogue):
@@ -141,6 +154,7 @@ class Network(WholeCatalogue):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.params.seed)
             net = self._make_net(int(codes.max()) + 1)
+            net.start_from(lessons.shares)
             habits = Habits.of(lessons.steps, self.params.habit_days) if self.params.habit_days else None
             train_net(net, lessons, habits, self.params, scratch / self._run_name(lessons) if scratch else None)
         self._adopt(codes, net)

@@ -186,11 +186,17 @@ class Training(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         chosen = self._params
-        others = [weight for name, weight in self.net.named_parameters() if name != "habits"]
+        free = {"habits", "bias"}  # of weight decay, which would pull popularity towards nothing
+        others = [weight for name, weight in self.net.named_parameters() if name not in free]
+        bias: dict[str, Any] = {"params": [] if self.net.bias is None else [self.net.bias], "weight_decay": 0.0}
         # A handful of plain coefficients, far from zero in a shop of staples: small steps would never arrive.
-        coefficients = {"params": [self.net.habits], "lr": 10 * chosen.learning_rate, "weight_decay": 0.0}
+        coefficients: dict[str, Any] = {
+            "params": [self.net.habits],
+            "lr": 10 * chosen.learning_rate,
+            "weight_decay": 0.0,
+        }
         optimizer = torch.optim.AdamW(
-            [{"params": others}, coefficients],
+            [{"params": others}, bias, coefficients],
             lr=chosen.learning_rate,
             weight_decay=chosen.weight_decay,
             betas=(0.9, 0.98),
