@@ -44,22 +44,22 @@ class NetworkParams(Params):
     length: int = Field(50, ge=1, description="Steps that the network reads.")
     dim: int = Field(64, ge=2)
     n_blocks: int = Field(2, ge=1)
-    dropout: float = Field(0.2, ge=0, lt=1)
-    popularity: bool = Field(True, description="A bias per item that starts as the logarithm of its share.")
+    dropout: float = Field(0.3, ge=0, lt=1)
+    popularity: bool = Field(False, description="A bias per item that starts as the logarithm of its share.")
     cosine_scale: float | None = Field(
         None, gt=0, description="Score by scaled cosine instead of the inner product (Gupta et al. 2019)."
     )
     habit_days: tuple[float, ...] = Field(
-        (14.0, 60.0, 365.0), description="Half-lives of what the customer had before, as terms of the score; () = none."
+        (7.0, 21.0, 60.0, 365.0), description="Half-lives of what a customer had before, each a term of the score."
     )
     loss: Literal["full", "sampled"] = Field("sampled", description="Softmax over all items, or shared negatives.")
     n_negatives: int = Field(1024, ge=2, description="Sampled loss: half from the batch, half uniform.")
     max_logits: int = Field(4_000_000, ge=1, description="Full loss: logits held at once.")
-    batch: int = Field(128, ge=1, description="Sequences per training step and device.")
-    learning_rate: float = Field(2e-3, gt=0)
+    batch: int = Field(32, ge=1, description="Sequences per training step and device.")
+    learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     warm_up_share: float = Field(0.05, ge=0, lt=1)
-    epochs: int = Field(8, ge=1)
+    epochs: int = Field(5, ge=1)
     patience: int = Field(2, ge=1, description="Epochs without a better validation nDCG before stopping.")
     max_valid: int = Field(2000, ge=1, description="Customers on whom early stopping is judged.")
     max_minutes: float = Field(10, gt=0, description="Training stops then, with the best weights so far.")
