@@ -242,7 +242,7 @@ class Network(WholeCatalogue):
         cells = chosen.batch * chosen.length
         logits = 2 * chosen.max_logits if chosen.loss == "full" else 3 * cells * min(chosen.n_negatives, n_items)
         activations = cells * chosen.dim * 24 * chosen.n_blocks
-        data = 3 * len(lessons.steps.items) + 4 * len(lessons.steps.gaps)
+        data = (3 + 2 * len(chosen.habit_days)) * len(lessons.steps.items) + 4 * len(lessons.steps.gaps)
         need = 4 * (8 * n_items * chosen.dim + logits + activations + 2 * data)
         sizes = f"{n_items:,} items, dim {chosen.dim}, batch {chosen.batch} x {chosen.length}"
         require_memory(f"{self._name()} ({sizes}; a higher min_support or a smaller batch needs less)", need)
