@@ -9,7 +9,7 @@ Basket Recommendation Reality Check"), so these figures compare with that paper'
 Journey it is over what a list of k can reach.
 
 Last-basket protocol: the test is each household's last basket, validation the second last, the
-ensembles learn on the third to fifth last; the moment of asking is the basket's own. Protocol of a
+ensembles learn on the third to eighth last; the moment of asking is the basket's own. Protocol of a
 folder: users are split in train, validation and test; a train user's future basket may be used as
 history of others (out of fold where it is itself asked about); `--histories-only` forbids even that.
 """
@@ -182,8 +182,8 @@ def summarise(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[st
 # --- the last basket of each household -----------------------------------------------------------
 
 
-def last_baskets(out: Path, pool: PoolParams, n_positions: int = 5, min_baskets: int = 17) -> None:
-    """Folds by position from the end: 5 to 3 teach the ensembles, 2 validates, 1 is the test.
+def last_baskets(out: Path, pool: PoolParams, n_positions: int = 8, min_baskets: int = 17) -> None:
+    """Folds by position from the end: 8 to 3 teach the ensembles, 2 validates, 1 is the test.
 
     Households with at least 3 baskets; products in at least `min_baskets` baskets before validation.
     """

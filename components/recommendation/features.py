@@ -176,13 +176,19 @@ def write_fold_tables(
     features = pair_features(past, offsets, items, statistics)
     pool = pl.DataFrame({"query": pairs, "item": items}).hstack(pl.DataFrame(features, schema=list(FEATURES)))
     # the cast: polars makes fixed-size arrays of parts that happen to be equally long, whatever dtype says
-    candidates = pl.Series("candidates", np.split(items, offsets[1:-1])).cast(pl.List(pl.Int32))
+    lists = np.split(items, offsets[1:-1]) if len(past) else []
+    candidates = pl.Series("candidates", lists, None if lists else pl.List(pl.Int32)).cast(pl.List(pl.Int32))
     tables = {"train": train, "queries": asked.with_columns(candidates), "pool": pool, "truth": truth}
     for name, table in tables.items():
         table.write_parquet(out / f"{name}.parquet")
     statistics.save(out / "statistics")
     reachable = truth.join(pool.select("query", "item"), on=["query", "item"]).height
-    return {"fold": out.name, "queries": asked.height, "pairs": pool.height, "oracle_recall": reachable / truth.height}
+    return {
+        "fold": out.name,
+        "queries": asked.height,
+        "pairs": pool.height,
+        "oracle_recall": reachable / max(truth.height, 1),
+    }
 
 
 def _asked(

@@ -19,6 +19,8 @@ class PoolParams(Params):
     n_popular: int = Field(60, ge=1)
     n_neighbours: int = Field(120, ge=0, description="Items often bought with the customer's own.")
     n_newcomers: int = Field(20, ge=0, description="Newest items of the customer's categories.")
+    n_alike: int = Field(2, ge=0, description="Best sellers of each kind that the customer bought lately.")
+    n_kinds: int = Field(40, ge=1, description="Latest kinds of each customer.")
     newcomer_days: float = Field(28.0, gt=0)
     half_life_days: float = Field(60.0, gt=0, description="Decay of history when it calls neighbours.")
 
@@ -31,6 +33,7 @@ def candidate_items(histories: Histories, statistics: Statistics, params: PoolPa
     found = [rows * n_items + np.tile(popular, len(histories))]
     found.append(_own(histories, n_items, params.n_own))
     found.append(_neighbours(histories, statistics, params))
+    found.append(_alike(histories, statistics, params))
     found.append(_newcomers(histories, statistics, params))
     keys = np.unique(np.concatenate(found))
     items = (keys % n_items).astype(np.int32)
@@ -47,11 +50,15 @@ def _highest(values: np.ndarray, n: int) -> np.ndarray:
 
 def _own(histories: Histories, n_items: int, n: int) -> np.ndarray:
     """Keys of the latest `n` distinct items of each query."""
-    keys = (histories.rows() * n_items + histories.items)[::-1]
-    unique, latest = np.unique(keys, return_index=True)
-    rows = unique // n_items
+    return _latest(histories.rows() * n_items + histories.items, n_items, n)
+
+
+def _latest(keys: np.ndarray, n_codes: int, n: int) -> np.ndarray:
+    """The `n` distinct keys (row * n_codes + code) of each row that come last."""
+    unique, latest = np.unique(keys[::-1], return_index=True)
+    rows = unique // n_codes
     order = np.lexsort((latest, rows))
-    starts = np.searchsorted(rows, np.arange(len(histories)))
+    starts = np.searchsorted(rows, np.arange(int(rows.max(initial=-1)) + 1))
     place = np.arange(len(order)) - starts[rows[order]]
     return unique[order[place < n]]
 
@@ -61,6 +68,18 @@ def _neighbours(histories: Histories, statistics: Statistics, params: PoolParams
     called = strongest((recent @ statistics.neighbours).tocsr(), params.n_neighbours)
     rows = np.repeat(np.arange(len(histories)), np.diff(called.indptr))
     return rows * statistics.n_items + called.indices
+
+
+def _alike(histories: Histories, statistics: Statistics, params: PoolParams) -> np.ndarray:
+    """The best sellers of the kinds bought last."""
+    starts, n_kinds = statistics.kind_starts, len(statistics.kind_starts) - 1
+    keys = _latest(histories.rows() * n_kinds + statistics.kind[histories.items], n_kinds, params.n_kinds)
+    rows, kinds = keys // n_kinds, keys % n_kinds
+    found = []
+    for place in range(params.n_alike):
+        there = starts[kinds] + place < starts[kinds + 1]
+        found.append(rows[there] * statistics.n_items + statistics.by_kind[starts[kinds[there]] + place])
+    return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
 def _newcomers(histories: Histories, statistics: Statistics, params: PoolParams) -> np.ndarray:
@@ -143,9 +162,9 @@ FEATURES = (
     "own_n", "own_share", "own_fast", "own_slow", "own_first_days", "own_last_days", "own_gap_days",
     "own_last_gap_days", "own_gap_spread", "own_due", "own_due_item", "own_trips_since",
     "category_n", "category_fast", "category_last_days", "category_share", "category_due",
-    "department_share", "brand_n", "brand_share",
+    "department_share", "brand_n", "brand_share", "kind_n", "kind_fast", "kind_last_days", "kind_due", "kind_loyalty",
     "item_popularity", "item_lately", "item_trend", "item_buyers", "item_rebuy_share", "item_gap_days",
-    "item_age_days", "item_idle_days", "item_price", "item_category_share", "neighbour_score",
+    "item_age_days", "item_idle_days", "item_price", "item_category_share", "item_kind_share", "neighbour_score",
     "customer_baskets", "customer_basket_size", "customer_variety", "customer_gap_days", "customer_since_days",
 )  # fmt: skip
 
@@ -159,6 +178,7 @@ def pair_features(histories: Histories, offsets: np.ndarray, items: np.ndarray, 
     customer = {name: values[rows] for name, values in _customer(histories).items()}
     columns = customer | _own_features(histories, rows, items, statistics, customer)
     columns |= _group_features(histories, rows, items, statistics) | _item_features(items, statistics)
+    columns["kind_loyalty"] = columns["own_n"] / np.maximum(columns["kind_n"], 1)
     columns["neighbour_score"] = _neighbour_scores(histories, rows, items, statistics)
     return np.column_stack([columns[name] for name in FEATURES]).astype(np.float32)
 
@@ -197,6 +217,7 @@ def _group_features(
         ("category", statistics.category),
         ("department", statistics.department),
         ("brand", statistics.brand),
+        ("kind", statistics.kind),
     ):
         n_codes = int(codes.max(initial=0)) + 1
         keys, found = _grouped(histories, codes[histories.items], n_codes)
@@ -215,7 +236,6 @@ def _group_features(
 
 
 def _item_features(items: np.ndarray, statistics: Statistics) -> dict[str, np.ndarray]:
-    in_category = np.bincount(statistics.category, statistics.popularity)[statistics.category[items]]
     popularity, lately = statistics.popularity[items], statistics.lately[items]
     return {
         "item_popularity": popularity,
@@ -227,7 +247,8 @@ def _item_features(items: np.ndarray, statistics: Statistics) -> dict[str, np.nd
         "item_age_days": statistics.age_days[items],
         "item_idle_days": statistics.idle_days[items],
         "item_price": statistics.price[items],
-        "item_category_share": popularity / np.maximum(in_category, 1e-9),
+        "item_category_share": statistics.category_share[items],
+        "item_kind_share": statistics.kind_share[items],
     }
 
 

@@ -26,7 +26,11 @@ class Statistics:
     idle_days    days since its last sale; -1 = not sold yet
     price        shop currency per unit; NaN = unknown
     category, department, brand   codes; 0 = unknown
+    kind         code of the title up to its first comma, so that sizes of one thing are one kind
+    category_share, kind_share   its part of the popularity of its category, of its kind
     active       whether it may be shown
+    by_kind      (n_items,) items kind by kind, best sellers first; kind c is
+                 by_kind[kind_starts[c]:kind_starts[c + 1]]
     neighbours_* top items bought in the same baskets, cosine with shrinkage, as a CSR matrix
     """
 
@@ -41,6 +45,11 @@ class Statistics:
     category: np.ndarray
     department: np.ndarray
     brand: np.ndarray
+    kind: np.ndarray
+    category_share: np.ndarray
+    kind_share: np.ndarray
+    by_kind: np.ndarray
+    kind_starts: np.ndarray
     active: np.ndarray
     neighbours_data: np.ndarray
     neighbours_indices: np.ndarray
@@ -65,10 +74,12 @@ class Statistics:
         by_item = _by_item(bought, n_items)
         graph = basket_neighbours(bought, n_items, n_neighbours, min_support)
         codes = {name: _codes(catalogue[name]) for name in ("category", "department", "brand")}
+        codes["kind"] = _codes(catalogue["title"].str.split(",").list.first().str.to_lowercase())
         return cls(
             **by_item,
             price=catalogue["price"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
             **codes,
+            **_shares(codes, by_item["popularity"]),
             active=catalogue["active"].to_numpy(),
             neighbours_data=graph.data,
             neighbours_indices=graph.indices,
@@ -88,6 +99,17 @@ class Statistics:
 def _codes(column: pl.Series) -> np.ndarray:
     """Dense int32 codes in alphabetical order, 0 for missing: the same names, the same codes."""
     return column.cast(pl.String).rank("dense").fill_null(0).cast(pl.Int32).to_numpy()
+
+
+def _shares(codes: dict[str, np.ndarray], popularity: np.ndarray) -> dict[str, np.ndarray]:
+    """What a request would otherwise compute from all items each time."""
+    order = np.lexsort((-popularity, codes["kind"])).astype(np.int32)
+    n_kinds = int(codes["kind"].max(initial=0)) + 1
+    totals = {name: np.bincount(codes[name], popularity)[codes[name]] for name in ("category", "kind")}
+    return {
+        "by_kind": order,
+        "kind_starts": np.searchsorted(codes["kind"][order], np.arange(n_kinds + 1)),
+    } | {f"{name}_share": (popularity / np.maximum(total, 1e-9)).astype(np.float32) for name, total in totals.items()}
 
 
 def _by_item(bought: pl.DataFrame, n_items: int) -> dict[str, np.ndarray]:
