@@ -26,7 +26,7 @@ class Catalogue:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """From catalogue.parquet; a column `in_stock` is heeded where a shop has it."""
+        """From catalogue.parquet; one of an older release may lack `in_stock`."""
         frame = pl.read_parquet(path).sort("item")
         available = (
             frame["active"] & frame["in_stock"].fill_null(True) if "in_stock" in frame.columns else frame["active"]

@@ -30,6 +30,7 @@ from components.core.splits import Fold, rolling_folds, write_folds
 from components.recommendation.histories import LISTS, Histories
 from components.recommendation.pairs import FEATURES, PoolParams, candidate_items, pair_features
 from components.recommendation.statistics import Statistics
+from components.recommendation.stock import with_stock
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def featurise(tables: Mapping[str, pl.LazyFrame], as_of: str, params: Mapping[st
 
 
 def make_catalogue(tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
-    """Every product that is on the list or was sold: item (code by product_id order) and what is known of it."""
+    """Every product that is on the list or was sold: item (code by product_id order), and what is known."""
     listed = tables["products"].collect()
     sold = tables["transactions"].select("product_id").unique().collect()
     columns = {"title": pl.String, "category": pl.String, "department": pl.String, "brand": pl.String}
@@ -88,9 +89,10 @@ def make_catalogue(tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
     everything = (
         pl.concat([full, missing], how="diagonal_relaxed").unique("product_id", keep="first").sort("product_id")
     )
-    return everything.with_columns(
+    coded = everything.with_columns(
         pl.col("active").fill_null(True), pl.col("title").fill_null(pl.col("product_id"))
     ).with_row_index("item").with_columns(pl.col("item").cast(pl.Int32))  # fmt: skip
+    return with_stock(coded, tables)
 
 
 def coded_events(tables: Mapping[str, pl.LazyFrame], catalogue: pl.DataFrame, params: FeatureParams) -> pl.DataFrame:

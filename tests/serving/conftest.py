@@ -73,13 +73,26 @@ def make_bundle(features: Path, folder: Path, single: str | None = None) -> Path
     return folder
 
 
-@pytest.fixture(scope="session")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("features")
-    tables = {"products": make_products(), "transactions": make_transactions()}
+def make_features(out: Path, **more_tables: pl.LazyFrame) -> Path:
+    tables = {"products": make_products(), "transactions": make_transactions(), **more_tables}
     split = {"horizon_days": 14, "oof_folds": 1, "anonymous_queries": 5}
     featurise(tables, AS_OF.isoformat(), {"split": split, "features": {"neighbour_support": 2}}, out)
     return out
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_features(tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture(scope="session")
+def sold_out_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same shop, where the bestsellers p0 and p30 are sold out in both branches and p1 in one."""
+    counts = [("p0", "s1", 0.0), ("p0", "s2", 0.0), ("p30", "s1", 0.0), ("p1", "s1", 0.0), ("p1", "s2", 5.0)]
+    stock = pl.DataFrame(counts, schema=["product_id", "store_id", "on_hand"], orient="row")
+    folder = tmp_path_factory.mktemp("sold_out")
+    features = make_features(folder / "features", stock=stock.with_columns(at=pl.lit(AS_OF)).lazy())
+    return make_bundle(features, folder / "bundle")
 
 
 @pytest.fixture(scope="session")

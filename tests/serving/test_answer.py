@@ -69,6 +69,19 @@ def test_prepared_answers_keep_the_same_contract(prepared_answerer: Answerer, as
         assert "loosen" in str(error)
 
 
+def test_what_is_sold_out_is_in_no_answer(prepared_answerer: Answerer, sold_out_bundle: Path) -> None:
+    """From the table `stock` to the answer, on every rung; what one branch still has is answered."""
+    asks = [Ask(f"c{number}", k=20) for number in range(60)]
+    asks += [Ask(k=100), Ask(recent=("p60",), k=100), Ask("c3", recent=("p7",), k=60), Ask(basket=("p5", "p0"), k=60)]
+    asks += [Ask("c0", categories=("Category 0",), k=60)]
+    answers = [
+        {item.product_id for ask in asks for item in each.answer(ask).items}
+        for each in (prepared_answerer, Answerer.load(sold_out_bundle))
+    ]
+    assert {"p0", "p1", "p30"} <= answers[0], "they would be answered"
+    assert answers[0] - answers[1] == {"p0", "p30"}
+
+
 @pytest.fixture(scope="module")
 def answerer(bundle: Path) -> Answerer:
     """One that computes everything: what is prepared is tested against it."""
