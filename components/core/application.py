@@ -21,10 +21,10 @@ from components.core.gate import Gate
 Featurise = Callable[[Mapping[str, pl.LazyFrame], str, Mapping[str, Any], Path], None]
 # outcomes(scores, queries, truth, pool): one row per group, metric columns and slice columns
 Outcomes = Callable[[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame], pl.DataFrame]
-# summary(scores, pool): figures of all answers together, such as coverage
-Summary = Callable[[pl.DataFrame, pl.DataFrame], dict[str, float]]
-# objective(scores, labels, offsets of the groups): higher is better
-Objective = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+# summary(scores, features folder): figures of all answers together, such as coverage
+Summary = Callable[[pl.DataFrame, Path], dict[str, float]]
+# objective(scores, labels, offsets of the groups, true keys of each group, in the pool or not): higher is better
+Objective = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
 
 
 @dataclass(frozen=True, slots=True)

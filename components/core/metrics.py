@@ -42,20 +42,19 @@ def ranks_within(scores: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(scores), np.nan, ranks)
 
 
-def ndcg_objective(k: int) -> Callable[[np.ndarray, np.ndarray, np.ndarray], float]:
-    """Mean nDCG@k over groups that hold a positive; for choosing weights, higher is better."""
+def ndcg_objective(k: int) -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]:
+    """Mean nDCG@k over groups with some truth, inside the pool or not; for choosing weights, higher is better."""
     discounts = 1 / np.log2(np.arange(2, k + 2))
     ideals = np.concatenate([[0.0], np.cumsum(discounts)])
 
-    def objective(scores: np.ndarray, labels: np.ndarray, offsets: np.ndarray) -> float:
+    def objective(scores: np.ndarray, labels: np.ndarray, offsets: np.ndarray, n_true: np.ndarray) -> float:
         order = order_within(scores, offsets)
         rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         position = np.arange(len(scores)) - offsets[rows]
         top = position < k
         gained = np.bincount(rows[top], labels[order][top] * discounts[position[top]], len(offsets) - 1)
-        positives = np.add.reduceat(labels, offsets[:-1])
-        asked = positives > 0
-        ideal = ideals[np.minimum(positives, k).astype(np.int64)]
+        asked = n_true > 0
+        ideal = ideals[np.minimum(n_true, k).astype(np.int64)]
         return float(np.mean(gained[asked] / ideal[asked])) if asked.any() else 0.0
 
     return objective
@@ -77,7 +76,8 @@ def ranking_outcomes(
     group, item = keys
     deepest = max(ks)
     ranked = (
-        scores.sort(group, "score", item, descending=[False, True, False])
+        scores.filter(pl.col("score").is_finite())  # a score that is none must not sort before all others
+        .sort(group, "score", item, descending=[False, True, False])
         .with_columns(rank=pl.int_range(1, pl.len() + 1).over(group))
         .filter(pl.col("rank") <= deepest)
     )
@@ -112,7 +112,9 @@ def bootstrap(values: np.ndarray, n_samples: int = 1000, level: float = 0.95, se
     if len(values) == 0:
         return Interval(0.0, 0.0, 0.0)
     random = np.random.default_rng(seed)
-    weights = random.multinomial(len(values), np.full(len(values), 1 / len(values)), n_samples)
-    means = weights @ values / len(values)
+    shares = np.full(len(values), 1 / len(values))
+    step = max(1, 4_000_000 // len(values))  # samples at once: 32 MB of counts
+    parts = [min(step, n_samples - start) for start in range(0, n_samples, step)]
+    means = np.concatenate([random.multinomial(len(values), shares, n) @ values / len(values) for n in parts])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(values.mean()), float(low), float(high))

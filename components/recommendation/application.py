@@ -46,7 +46,8 @@ def outcomes(scores: pl.DataFrame, queries: pl.DataFrame, truth: pl.DataFrame, p
     explore_recall@10 counts never-bought items in the one list of ten; explore_list_recall@10 is
     that of a list of never-bought items alone. Both are null where the basket held none.
     """
-    owned = queries.select("query", item="items").filter(pl.col("item").list.len() > 0).explode("item").unique()
+    events = queries.select("query", item="items", weight="weights").filter(pl.col("item").list.len() > 0)
+    owned = events.explode("item", "weight").filter(pl.col("weight") >= 1).select(KEYS).unique()
     overall = ranking_outcomes(scores, truth, KEYS)
     ten = (
         scores.sort("query", "score", "item", descending=[False, True, False])
@@ -88,14 +89,12 @@ def _novelty(ten: pl.DataFrame, pool: pl.DataFrame) -> pl.DataFrame:
     return ten.join(known, on=KEYS, how="left").group_by("query").agg(pl.col("bits").mean().alias("novelty@10"))
 
 
-def summary(scores: pl.DataFrame, pool: pl.DataFrame) -> dict[str, float]:
-    """Measures of all lists together: the share of all items asked about that reach some list of ten."""
-    ten = (
-        scores.sort("query", "score", "item", descending=[False, True, False])
-        .group_by("query", maintain_order=True)
-        .head(10)
-    )
-    return {"coverage@10": ten["item"].n_unique() / max(pool["item"].n_unique(), 1)}
+def summary(scores: pl.DataFrame, features: Path) -> dict[str, float]:
+    """Measures of all lists together: the share of the catalogue that reaches some list of ten."""
+    ranked = scores.sort("query", "score", "item", descending=[False, True, False])
+    shown = ranked.group_by("query", maintain_order=True).head(10)["item"].n_unique()
+    n_items = pl.scan_parquet(features / "catalogue.parquet").select(pl.len()).collect().item()
+    return {"coverage@10": shown / max(n_items, 1)}
 
 
 def gates(values: Mapping[str, Any]) -> Sequence[Gate]:

@@ -1,7 +1,7 @@
 """Featurise: from accepted shop tables to folds of integer-coded tables.
 
 Per cut-off:
-    train    customer, basket, item, days_ago, weight      every event before the cut-off
+    train    customer, basket, item, days_ago, weight, price   every event before the cut-off
     queries  query, customer, audience, history lists, candidates
     pool     query, item, features                          what every member scores
     truth    query, item, label                             the customer's first basket afterwards
@@ -34,7 +34,7 @@ from components.recommendation.stock import with_stock
 
 log = logging.getLogger(__name__)
 
-EVENTS = ("customer", "basket", "item", "days_ago", "weight")
+EVENTS = ("customer", "basket", "item", "days_ago", "weight", "price")
 
 
 class SplitParams(Params):
@@ -96,24 +96,34 @@ def make_catalogue(tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
 
 
 def coded_events(tables: Mapping[str, pl.LazyFrame], catalogue: pl.DataFrame, params: FeatureParams) -> pl.DataFrame:
-    """Purchases and weighted behaviour: customer_id, basket (code), item, at, weight; oldest first."""
-    purchases = (
-        tables["transactions"]
-        .filter(pl.col("quantity") > 0)
-        .group_by("basket_id", "product_id")
-        .agg(pl.col("customer_id").first(), pl.col("at").min(), weight=pl.lit(1.0, pl.Float32))
-    )
-    parts = [purchases.collect(engine="streaming")]
+    """Purchases and weighted behaviour: customer_id, basket (code), item, at, weight, price, lottery; oldest first.
+
+    `lottery` draws baskets by their id, so that what comes later changes no draw.
+    """
+    parts = [_purchases(tables["transactions"]).collect(engine="streaming")]
     if "behaviour" in tables:
         parts.append(_behaviour(tables["behaviour"], params.event_weights).collect(engine="streaming"))
     events = pl.concat(parts, how="diagonal_relaxed")
     codes = catalogue.select("product_id", "item")
     return (
         events.join(codes, on="product_id")
-        .with_columns(basket=pl.col("basket_id").rank("dense").cast(pl.Int32))
+        .with_columns(basket=pl.col("basket_id").rank("dense").cast(pl.Int32), lottery=pl.col("basket_id").hash(1))
         .sort("at", "basket_id", "item")
-        .select("customer_id", "basket", "item", "at", "weight")
+        .select("customer_id", "basket", "item", "at", "weight", "price", "lottery")
     )
+
+
+def _purchases(lines: pl.LazyFrame) -> pl.LazyFrame:
+    """One row per basket and product. A basket happens when its last line does: no cut-off splits it."""
+    amount = pl.col("amount") if "amount" in lines.collect_schema().names() else pl.lit(None, pl.Float64)
+    bought = lines.filter(pl.col("quantity") > 0).with_columns(amount=amount)
+    times = bought.group_by("basket_id").agg(pl.col("at").max())
+    merged = bought.group_by("basket_id", "product_id").agg(
+        pl.col("customer_id").first(),
+        weight=pl.lit(1.0, pl.Float32),
+        price=(pl.col("amount").sum() / pl.col("quantity").sum()).cast(pl.Float32),
+    )
+    return merged.join(times, on="basket_id")
 
 
 def _behaviour(events: pl.LazyFrame, weights: Mapping[str, float]) -> pl.LazyFrame:
@@ -122,9 +132,9 @@ def _behaviour(events: pl.LazyFrame, weights: Mapping[str, float]) -> pl.LazyFra
         weight=pl.col("kind").replace_strict(weights, return_dtype=pl.Float32),
         basket_id=pl.concat_str(pl.lit("session "), pl.col("session_id")),
     )
-    return weighted.group_by("basket_id", "product_id").agg(
-        pl.col("customer_id").first(), pl.col("at").min(), pl.col("weight").max()
-    )
+    # by kind and customer: merging a view with a later cart or log-in would tell the view what came after it
+    named = weighted.group_by("basket_id", "product_id", "kind", "customer_id")
+    return named.agg(pl.col("at").min(), pl.col("weight").first(), price=pl.lit(None, pl.Float32)).drop("kind")
 
 
 def train_table(events: pl.DataFrame, cutoff: datetime) -> pl.DataFrame:
@@ -132,7 +142,9 @@ def train_table(events: pl.DataFrame, cutoff: datetime) -> pl.DataFrame:
     past = events.filter(pl.col("at") < cutoff)
     days_ago = (pl.lit(cutoff) - pl.col("at")).dt.total_seconds() / 86400
     customer = (pl.col("customer_id").rank("dense") - 1).cast(pl.Int32)
-    return past.select("basket", "item", "weight", customer=customer, days_ago=days_ago.cast(pl.Float32)).select(EVENTS)
+    return past.select(
+        "basket", "item", "weight", "price", customer=customer, days_ago=days_ago.cast(pl.Float32)
+    ).select(EVENTS)
 
 
 def history_lists(events: pl.DataFrame, cutoff: datetime, max_history: int) -> pl.DataFrame:
@@ -171,9 +183,12 @@ def write_fold_tables(
     `asked` has query and the history lists. oracle_recall is the share of the truth in the pool.
     """
     out.mkdir(parents=True, exist_ok=True)
-    statistics = Statistics.fit(train, catalogue, n_neighbours, min_support)
+    then = catalogue.with_columns(active=pl.lit(True))  # what has been delisted since was for sale then
+    statistics = Statistics.fit(train, then, n_neighbours, min_support)
     past = Histories.from_frame(asked)
     offsets, items = candidate_items(past, statistics, pool_params)
+    if "audience" in asked.columns:  # an anonymous session is asked for the rest of its basket, as the service is
+        offsets, items = _without_own(past, offsets, items, (asked["audience"] == "anonymous").to_numpy())
     pairs = np.repeat(asked["query"].to_numpy(), np.diff(offsets))
     features = pair_features(past, offsets, items, statistics)
     pool = pl.DataFrame({"query": pairs, "item": items}).hstack(pl.DataFrame(features, schema=list(FEATURES)))
@@ -191,6 +206,17 @@ def write_fold_tables(
         "pairs": pool.height,
         "oracle_recall": reachable / max(truth.height, 1),
     }
+
+
+def _without_own(
+    past: Histories, offsets: np.ndarray, items: np.ndarray, which: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Candidates less the queries' own items, for the queries in the mask `which`."""
+    rows = np.repeat(np.arange(len(past)), np.diff(offsets))
+    span = int(max(items.max(initial=0), past.items.max(initial=0))) + 1
+    owned = np.unique(past.rows() * span + past.items)
+    kept = ~(which[rows] & np.isin(rows * span + items, owned, kind="sort"))
+    return np.concatenate([[0], np.cumsum(np.bincount(rows[kept], minlength=len(past)))]), items[kept]
 
 
 def _asked(
@@ -228,12 +254,12 @@ def _customer_queries(window: pl.DataFrame, most: int | None) -> tuple[pl.DataFr
 
 def _anonymous_queries(window: pl.DataFrame, n: int, first: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Baskets of at least four items, without their customer: one half is the session, the other the truth."""
-    sizes = window.group_by("basket").agg(n_items=pl.len()).filter(pl.col("n_items") >= 4)
-    drawn = sizes.select("basket").filter(pl.col("basket").hash(1).rank("ordinal") <= n).sort("basket")
+    sizes = window.group_by("basket").agg(pl.col("lottery").first(), n_items=pl.len()).filter(pl.col("n_items") >= 4)
+    drawn = sizes.filter(pl.col("lottery").rank("ordinal") <= n).select("basket").sort("basket")
     baskets = drawn.with_row_index("query", offset=first).with_columns(pl.col("query").cast(pl.Int32))
     shuffled = (
         window.join(baskets, on="basket")
-        .with_columns(lottery=pl.struct("basket", "item").hash(2))
+        .with_columns(lottery=pl.struct("lottery", "item").hash(2))
         .sort("query", "lottery")
     )
     halves = shuffled.with_columns(seen=pl.int_range(pl.len()).over("query") < pl.len().over("query") // 2)

@@ -90,6 +90,15 @@ class Histories:
         """The query's row number of every event, (n_events,) int64."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
+    def bought(self) -> Histories:
+        """Purchases alone, without views, clicks and searches."""
+        kept = self.weights >= 1
+        if kept.all():
+            return self
+        counts = np.bincount(self.rows()[kept], minlength=len(self))
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        return Histories(offsets, self.items[kept], self.days_ago[kept], self.weights[kept], self.baskets[kept])
+
     def part(self, start: int, stop: int) -> Histories:
         """Queries start..stop-1."""
         events = slice(self.offsets[start], self.offsets[stop])

@@ -160,7 +160,7 @@ def _customer(histories: Histories) -> dict[str, np.ndarray]:
 
 FEATURES = (
     "own_n", "own_share", "own_fast", "own_slow", "own_first_days", "own_last_days", "own_gap_days",
-    "own_last_gap_days", "own_gap_spread", "own_due", "own_due_item", "own_trips_since",
+    "own_last_gap_days", "own_gap_spread", "own_due", "own_due_item", "own_trips_since", "own_interest",
     "category_n", "category_fast", "category_last_days", "category_share", "category_due",
     "department_share", "brand_n", "brand_share", "kind_n", "kind_fast", "kind_last_days", "kind_due", "kind_loyalty",
     "item_popularity", "item_lately", "item_trend", "item_buyers", "item_rebuy_share", "item_gap_days",
@@ -175,9 +175,11 @@ def pair_features(histories: Histories, offsets: np.ndarray, items: np.ndarray, 
     Row q owns items[offsets[q]:offsets[q + 1]].
     """
     rows = np.repeat(np.arange(len(histories)), np.diff(offsets))
-    customer = {name: values[rows] for name, values in _customer(histories).items()}
-    columns = customer | _own_features(histories, rows, items, statistics, customer)
-    columns |= _group_features(histories, rows, items, statistics) | _item_features(items, statistics)
+    bought = histories.bought()
+    customer = {name: values[rows] for name, values in _customer(bought).items()}
+    columns = customer | _own_features(bought, rows, items, statistics, customer)
+    columns |= _group_features(bought, rows, items, statistics) | _item_features(items, statistics)
+    columns["own_interest"] = _interest(histories, bought, rows, items, statistics)
     columns["kind_loyalty"] = columns["own_n"] / np.maximum(columns["kind_n"], 1)
     columns["neighbour_score"] = _neighbour_scores(histories, rows, items, statistics)
     return np.column_stack([columns[name] for name in FEATURES]).astype(np.float32)
@@ -192,7 +194,7 @@ def _own_features(
     times = _lookup(keys, wanted, {name: found[name] for name in ("first", "last", "last_gap", "gap_spread")}, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         gap = np.where(amounts["n"] > 1, (times["first"] - times["last"]) / (amounts["n"] - 1), np.nan)
-        return {
+        columns = {
             "own_n": amounts["n"],
             "own_share": amounts["n"] / customer["customer_baskets"],
             "own_fast": amounts["fast"],
@@ -206,6 +208,20 @@ def _own_features(
             "own_due_item": times["last"] / statistics.gap_days[items],
             "own_trips_since": (times["last"] - customer["customer_since_days"]) / customer["customer_gap_days"],
         }
+    return {name: np.where(np.isinf(values), np.nan, values) for name, values in columns.items()}
+
+
+def _interest(
+    histories: Histories, bought: Histories, rows: np.ndarray, items: np.ndarray, statistics: Statistics
+) -> np.ndarray:
+    """Weights of views, clicks and the like, halved every 20 days; zero in a shop that records none."""
+    if bought is histories:
+        return np.zeros(len(items))
+    keys, everything = _grouped(histories, histories.items, statistics.n_items)
+    known, purchases = _grouped(bought, bought.items, statistics.n_items)
+    wanted = rows * statistics.n_items + items
+    total = _lookup(keys, wanted, {"fast": everything["fast"]}, 0.0)["fast"]
+    return np.maximum(total - _lookup(known, wanted, {"fast": purchases["fast"]}, 0.0)["fast"], 0.0)
 
 
 def _group_features(

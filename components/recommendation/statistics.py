@@ -24,7 +24,7 @@ class Statistics:
     gap_days     mean days between two purchases by one customer (smoothed towards the mean)
     age_days     days since its first sale; -1 = not sold yet
     idle_days    days since its last sale; -1 = not sold yet
-    price        shop currency per unit; NaN = unknown
+    price        mean price paid per unit, shop currency; NaN = unknown
     category, department, brand   codes; 0 = unknown
     kind         code of the title up to its first comma, so that sizes of one thing are one kind
     category_share, kind_share   its part of the popularity of its category, of its kind
@@ -77,7 +77,7 @@ class Statistics:
         codes["kind"] = _codes(catalogue["title"].str.split(",").list.first().str.to_lowercase())
         return cls(
             **by_item,
-            price=catalogue["price"].cast(pl.Float32).fill_null(float("nan")).to_numpy(),
+            price=_prices(bought, catalogue),
             **codes,
             **_shares(codes, by_item["popularity"]),
             active=catalogue["active"].to_numpy(),
@@ -99,6 +99,15 @@ class Statistics:
 def _codes(column: pl.Series) -> np.ndarray:
     """Dense int32 codes in alphabetical order, 0 for missing: the same names, the same codes."""
     return column.cast(pl.String).rank("dense").fill_null(0).cast(pl.Int32).to_numpy()
+
+
+def _prices(bought: pl.DataFrame, catalogue: pl.DataFrame) -> np.ndarray:
+    """Mean price paid before the cut-off: the list price of today would tell the past its future."""
+    if "price" not in bought.columns:
+        return np.full(catalogue.height, np.nan, np.float32)
+    paid = bought.group_by("item").agg(pl.col("price").mean())
+    prices = catalogue.select("item").join(paid, on="item", how="left", maintain_order="left")["price"]
+    return prices.cast(pl.Float32).fill_null(float("nan")).to_numpy()
 
 
 def _shares(codes: dict[str, np.ndarray], popularity: np.ndarray) -> dict[str, np.ndarray]:

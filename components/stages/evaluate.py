@@ -81,7 +81,7 @@ def _row(application: Application, data: Path, name: str, found: dict[str, dict[
         "metrics": {
             metric: asdict(bootstrap(_headline(found["test"][name], metric))) for metric in application.metrics
         },
-        "summary": application.summary(pl.read_parquet(file), fold_table(data / "features", "test", "pool")),
+        "summary": application.summary(pl.read_parquet(file), data / "features"),
         "validation": {
             metric: bootstrap(_headline(found["validation"][name], metric), n_samples=1).mean
             for metric in application.metrics

@@ -33,7 +33,8 @@ def make_pool(seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def ndcg(scores: pl.DataFrame, pool: pl.DataFrame, truth: pl.DataFrame) -> float:
     offsets = np.arange(0, len(pool) + 1, N_ITEMS)
-    return ndcg_objective(10)(scores["score"].to_numpy(), ensembles.labels(pool, truth, SPEC.keys), offsets)
+    counts = ensembles.truth_counts(pool, truth, "query")
+    return ndcg_objective(10)(scores["score"].to_numpy(), ensembles.labels(pool, truth, SPEC.keys), offsets, counts)
 
 
 @pytest.mark.parametrize("name", ensembles.ensemble_names())
@@ -85,6 +86,24 @@ def test_only_what_is_heeded_must_be_asked() -> None:
         assert set(fitted.spec.members) <= heeded
         needed = pool.select("query", "item", *fitted.spec.members, *fitted.spec.features)
         assert ensembles.predict(fitted, needed).equals(ensembles.predict(fitted, pool))
+
+
+def test_select_ranks_what_its_member_cannot_score_last() -> None:
+    pool, truth = make_pool()
+    gaps = pool.with_columns(good=pl.when(pl.col("item") < 3).then(None).otherwise("good"))
+    fitted = ensembles.make_ensemble("select", SPEC, {}).fit(pool, truth)
+    answer = ensembles.predict(fitted, gaps)
+    assert answer["score"].is_finite().all()
+    assert answer.filter(pl.col("item") < 3)["score"].max() < answer.filter(pl.col("item") >= 3)["score"].min()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("n_true", [0, 3])
+def test_a_shop_too_small_to_learn_from_gets_an_answer_all_the_same(n_true: int) -> None:
+    pool, truth = make_pool()
+    for name in ensembles.ensemble_names():
+        fitted = ensembles.make_ensemble(name, SPEC, {}).fit(pool.head(N_ITEMS), truth.filter(query=0).head(n_true))
+        assert ensembles.predict(fitted, pool.head(N_ITEMS))["score"].is_finite().all()
+        assert sum(fitted.weights().values()) == pytest.approx(1.0)
 
 
 def test_stack_drops_inputs_that_contribute_nothing() -> None:

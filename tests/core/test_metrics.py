@@ -30,6 +30,12 @@ def test_full_ideal_cannot_reach_one_when_the_truth_is_longer_than_the_list() ->
     assert ranking_outcomes(SCORES, truth, KEYS, ks=(2,))["ndcg@2"][0] == pytest.approx(1.0)
 
 
+def test_a_score_that_is_no_number_never_ranks_first() -> None:
+    scores = SCORES.with_columns(score=pl.when(pl.col("item") == 12).then(float("nan")).otherwise("score"))
+    worst = pl.DataFrame({"query": [1], "item": [12]})
+    assert ranking_outcomes(scores, worst, KEYS, ks=(2,))["recall@2"][0] == 0.0
+
+
 def test_ties_go_to_the_lower_item() -> None:
     tied = SCORES.with_columns(score=pl.lit(1.0))
     outcome = ranking_outcomes(tied, pl.DataFrame({"query": [1], "item": [10]}), KEYS, ks=(1,))
@@ -48,9 +54,9 @@ def test_group_offsets_of_nothing() -> None:
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40))
 def test_no_order_beats_the_truth_itself(rows: list[tuple[float, bool]]) -> None:
     scores, truth = np.array([score for score, _ in rows]), np.array([float(label) for _, label in rows])
-    objective, offsets = ndcg_objective(10), np.array([0, len(rows)])
-    best = objective(truth, truth, offsets)
-    assert 0 <= objective(scores, truth, offsets) <= best + 1e-12
+    objective, offsets, n_true = ndcg_objective(10), np.array([0, len(rows)]), np.array([truth.sum()])
+    best = objective(truth, truth, offsets, n_true)
+    assert 0 <= objective(scores, truth, offsets, n_true) <= best + 1e-12
     assert best == pytest.approx(1.0 if truth.any() else 0.0)
 
 
@@ -58,9 +64,12 @@ def test_objective_agrees_with_the_table_measure() -> None:
     random = np.random.default_rng(0)
     table = pl.DataFrame({"query": np.repeat(np.arange(30), 25), "item": np.tile(np.arange(25), 30)})
     table = table.with_columns(score=pl.Series(random.random(750)))
-    truth = table.filter(pl.Series(random.random(750) < 0.2)).select(KEYS)
+    inside = table.filter(pl.Series(random.random(750) < 0.2)).select(KEYS)
+    truth = pl.concat([inside, pl.DataFrame({"query": [3, 3, 4], "item": [100, 101, 100]})])  # no pool holds these
     labels = table.join(truth.with_columns(label=1.0), on=KEYS, how="left", maintain_order="left")["label"].fill_null(0)
-    found = ndcg_objective(10)(table["score"].to_numpy(), labels.to_numpy(), group_offsets(table["query"].to_numpy()))
+    n_true = truth.group_by("query").len().sort("query")["len"].to_numpy()
+    offsets = group_offsets(table["query"].to_numpy())
+    found = ndcg_objective(10)(table["score"].to_numpy(), labels.to_numpy(), offsets, n_true)
     assert found == pytest.approx(ranking_outcomes(table, truth, KEYS)["ndcg@10"].mean())
 
 

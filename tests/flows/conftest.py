@@ -7,11 +7,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
-import polars as pl
 import pytest
 
 # Before flows (and with it Prefect and BentoML) is imported: a test leaves no trace in the project or at home.
@@ -108,43 +105,3 @@ def prefect_server() -> Iterator[None]:
     quieten()
     with some_server():
         yield
-
-
-AS_OF = datetime(2025, 7, 1, tzinfo=UTC)
-N_CUSTOMERS, N_PRODUCTS, N_WEEKS = 60, 60, 20
-
-
-def tiny_tables() -> dict[str, pl.DataFrame]:
-    """Customers who rebuy five staples each in a rhythm of their own, and one of a popular few."""
-    random = np.random.default_rng(0)
-    rows = []
-    for customer in range(N_CUSTOMERS):
-        staples, rhythm = random.choice(N_PRODUCTS, 5, replace=False), random.integers(1, 4, 5)
-        for week in range(N_WEEKS):
-            bought = {int(item) for item, every in zip(staples, rhythm, strict=True) if week % every == 0}
-            bought.add(int(random.zipf(1.5)) % 20)
-            at = AS_OF - timedelta(days=7 * (N_WEEKS - week), hours=-int(random.integers(1, 24)))
-            rows += [(f"b{customer}-{week}", f"p{item:03}", f"c{customer}", at) for item in sorted(bought)]
-    transactions = pl.DataFrame(rows, schema=["basket_id", "product_id", "customer_id", "at"], orient="row")
-    numbers = range(N_PRODUCTS)
-    products = pl.DataFrame(
-        {
-            "product_id": [f"p{number:03}" for number in numbers],
-            "title": [f"Product {number}" for number in numbers],
-            "category": [f"Category {number % 6}" for number in numbers],
-            "department": [f"Department {number % 2}" for number in numbers],
-            "brand": [f"Brand {number % 5}" for number in numbers],
-            "price": [1.0 + number % 7 for number in numbers],
-            "active": [True for _ in numbers],
-        }
-    )
-    return {
-        "transactions": transactions.with_columns(quantity=pl.lit(1.0), amount=pl.lit(2.0)),
-        "products": products,
-    }
-
-
-@pytest.fixture(scope="session")
-def tiny() -> dict[str, pl.DataFrame]:
-    """The tables of a shop with sixty customers."""
-    return tiny_tables()

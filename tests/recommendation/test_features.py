@@ -8,7 +8,7 @@ import pytest
 
 from components.core.errors import DataError
 from components.core.splits import fold_table
-from components.recommendation.features import FeatureParams, coded_events, featurise, make_catalogue
+from components.recommendation.features import FeatureParams, coded_events, featurise, make_catalogue, train_table
 
 AS_OF = datetime(2025, 7, 1, tzinfo=UTC)
 PARAMS = {"split": {"horizon_days": 7, "oof_folds": 1, "anonymous_queries": 0}, "features": {}}
@@ -56,7 +56,26 @@ def test_returns_are_no_purchases_and_behaviour_counts_less() -> None:
         "product_id": ["c", "c", None], "kind": ["view", "cart", "search"], "at": [at] * 3,
     })  # fmt: skip
     events = coded_events(shop, make_catalogue(shop), FeatureParams())
-    assert sorted(zip(events["item"], events["weight"], strict=True)) == [(0, 1.0), (2, 0.5)]
+    assert sorted(zip(events["item"], events["weight"], strict=True)) == [
+        (0, 1.0), (2, pytest.approx(0.1)), (2, 0.5)
+    ]  # fmt: skip
+
+
+def test_an_event_is_told_nothing_of_what_followed_it_in_its_session() -> None:
+    shop = tables([bought("ann", "a", 200), bought("ann", "a", 1)])
+    shop["behaviour"] = pl.LazyFrame({
+        "event_id": ["1", "2"], "session_id": ["s", "s"], "customer_id": [None, "ann"], "product_id": ["c", "c"],
+        "kind": ["view", "cart"], "at": [AS_OF - timedelta(days=60), AS_OF - timedelta(days=2)],
+    })  # fmt: skip
+    events = coded_events(shop, make_catalogue(shop), FeatureParams())
+    before = train_table(events, AS_OF - timedelta(days=30)).filter(pl.col("item") == 2)
+    assert before["weight"].to_list() == [pytest.approx(0.1)] and before["customer"].to_list() == [None]
+
+
+def test_a_basket_is_never_split_by_a_cutoff() -> None:
+    shop = tables([bought("ann", "a", 9), {**bought("ann", "b", 9), "at": AS_OF - timedelta(days=8.9)}])
+    events = coded_events(shop, make_catalogue(shop), FeatureParams())
+    assert events["at"].unique().to_list() == [AS_OF - timedelta(days=8.9)]
 
 
 def test_anonymous_queries_split_one_basket_in_two(tmp_path: Path) -> None:

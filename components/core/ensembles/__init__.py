@@ -135,6 +135,14 @@ def labels(pool: pl.DataFrame, truth: pl.DataFrame, keys: tuple[str, ...]) -> np
     return joined["label"].fill_null(0).to_numpy().astype(np.float64)
 
 
+def truth_counts(pool: pl.DataFrame, truth: pl.DataFrame, group: str) -> np.ndarray:
+    """True keys of each of the pool's groups, (n_groups,) float64, whether the pool holds them or not."""
+    counts = truth.filter(pl.col("label") > 0).group_by(group).agg(n=pl.len())
+    groups = pool.select(pl.col(group).unique(maintain_order=True))
+    joined = groups.join(counts, on=group, how="left", maintain_order="left")
+    return joined["n"].fill_null(0).to_numpy().astype(np.float64)
+
+
 def comparable(members: np.ndarray, offsets: np.ndarray, unit: Literal["rank", "score"]) -> np.ndarray:
     """Members on one scale. Ranks become the discount 1 / log2(1 + rank), a missing score becomes 0."""
     if unit == "score":

@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import Field
 
 from components.core.artifacts import read_json, write_json
-from components.core.ensembles import PoolSpec, comparable, labels, pool_arrays
+from components.core.ensembles import PoolSpec, comparable, labels, pool_arrays, truth_counts
 from components.core.errors import NotFitted
 from components.core.metrics import ranks_within
 from components.core.params import Params
@@ -42,11 +42,13 @@ class Blend:
         objective = self.spec.judge()
         members, _, offsets = pool_arrays(pool, self.spec)
         scaled = comparable(members, offsets, self.spec.unit)
-        scaled, target, offsets = self._sample(members, scaled, labels(pool, truth, self.spec.keys), offsets)
+        target = labels(pool, truth, self.spec.keys)
+        kept, offsets, n_true = self._sample(members, target, offsets, truth_counts(pool, truth, self.spec.keys[0]))
+        scaled, target = scaled[kept], target[kept]
         taken, total = np.zeros(scaled.shape[1]), np.zeros(len(scaled))
         best_taken, best = taken, -np.inf
         for step in range(self.params.n_steps):
-            found = [objective((total + column) / (step + 1), target, offsets) for column in scaled.T]
+            found = [objective((total + column) / (step + 1), target, offsets, n_true) for column in scaled.T]
             choice = int(np.argmax(found))
             taken, total = taken.copy(), total + scaled[:, choice]
             taken[choice] += 1
@@ -58,22 +60,24 @@ class Blend:
         return self
 
     def _sample(
-        self, members: np.ndarray, scaled: np.ndarray, target: np.ndarray, offsets: np.ndarray
+        self, members: np.ndarray, target: np.ndarray, offsets: np.ndarray, n_true: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Fewer groups and, where only ranks count, only the rows that could reach the top."""
+        """Mask, offsets and truth counts of fewer groups and, where only ranks count, the rows that could matter."""
         n_groups = len(offsets) - 1
         rows = np.repeat(np.arange(n_groups), np.diff(offsets))
-        kept = np.ones(len(rows), bool)
+        drawn = np.ones(n_groups, bool)
         if n_groups > self.params.max_groups:
-            drawn = np.random.default_rng(self.params.seed).choice(n_groups, self.params.max_groups, replace=False)
-            kept = np.isin(rows, drawn)
+            chosen = np.random.default_rng(self.params.seed).choice(n_groups, self.params.max_groups, replace=False)
+            drawn = np.isin(np.arange(n_groups), chosen)
+        kept = drawn[rows]
         if self.spec.unit == "rank":
             best_rank = np.full(len(rows), np.inf)
             for column in members.T:
                 best_rank = np.fmin(best_rank, ranks_within(column, offsets))
             kept &= (best_rank <= self.params.depth) | (target > 0)
-        _, counts = np.unique(rows[kept], return_counts=True)
-        return scaled[kept], target[kept], np.concatenate([[0], np.cumsum(counts)])
+        counts = np.bincount(rows[kept], minlength=n_groups)
+        left = counts > 0
+        return kept, np.concatenate([[0], np.cumsum(counts[left])]), n_true[left]
 
     def combine(self, members: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         weights = self._fitted()

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from components.core.artifacts import read_json, write_json
-from components.core.ensembles import PoolSpec, labels, pool_arrays
+from components.core.ensembles import PoolSpec, labels, pool_arrays, truth_counts
 from components.core.errors import NotFitted
 from components.core.params import Params
 
@@ -32,14 +32,19 @@ class Select:
         members, _, offsets = pool_arrays(pool, self.spec)
         target = labels(pool, truth, self.spec.keys)
         objective = self.spec.judge()
-        found = [objective(column, target, offsets) for column in members.T]
+        n_true = truth_counts(pool, truth, self.spec.keys[0])
+        found = [objective(column, target, offsets, n_true) for column in members.T]
         self._chosen = self.spec.members[int(np.argmax(found))]
         self.spec = replace(self.spec, members=(self._chosen,))
         return self
 
     def combine(self, members: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         self._fitted()
-        return members[:, 0].astype(np.float64)
+        scores = members[:, 0].astype(np.float64)
+        if self.spec.unit == "score":
+            return scores
+        lowest = np.min(scores, where=np.isfinite(scores), initial=0.0)
+        return np.where(np.isfinite(scores), scores, lowest - 1)  # what it cannot score comes last
 
     def weights(self) -> dict[str, float]:
         return {self._fitted(): 1.0}

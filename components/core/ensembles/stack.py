@@ -52,19 +52,17 @@ class Stack:
 
     def fit(self, pool: pl.DataFrame, truth: pl.DataFrame) -> Self:
         members, features, offsets = pool_arrays(pool, self.spec)
-        inputs, names = self._inputs(members, features, offsets), self._input_names()
-        target = labels(pool, truth, self.spec.keys)
-        inputs, target, offsets = self._sample(inputs, target, offsets)
+        target, names = labels(pool, truth, self.spec.keys), self._input_names()
+        rows, sampled = self._sample(target, offsets)
+        inputs, target, offsets = self._inputs(members, features, offsets, rows), target[rows], sampled
         kept = self._contributing(inputs, target, offsets, names)
         self._names = [names[column] for column in kept]
         self._boosters = [self._boost(inputs[:, kept], target, offsets, each) for each in self._objectives()]
         raw = [booster.predict(inputs[:, kept], raw_score=True) for booster in self._boosters]
         self.spec = self._narrowed()
         self._scales = [1 / max(float(np.std(scores)), 1e-9) for scores in raw]
-        gains = np.sum(
-            [b.feature_importance("gain") / b.feature_importance("gain").sum() for b in self._boosters], axis=0
-        )
-        self._importance = {name: float(gain) for name, gain in zip(self._names, gains / gains.sum(), strict=True)}
+        gains = np.sum([_shares(booster.feature_importance("gain")) for booster in self._boosters], axis=0)
+        self._importance = {name: float(gain) for name, gain in zip(self._names, _shares(gains), strict=True)}
         return self
 
     def _narrowed(self) -> PoolSpec:
@@ -114,19 +112,20 @@ class Stack:
         ranked = [f"{name} rank" for name in self.spec.members] if self.spec.unit == "rank" else []
         return [*self.spec.members, *ranked, *self.spec.features]
 
-    def _inputs(self, members: np.ndarray, features: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """Raw scores, their within-group ranks where only ranks mean anything, and features."""
-        ranked = [comparable(members, offsets, "rank")] if self.spec.unit == "rank" else []
-        return np.column_stack([members, *ranked, features]).astype(np.float32)
+    def _inputs(
+        self, members: np.ndarray, features: np.ndarray, offsets: np.ndarray, rows: np.ndarray | slice = slice(None)
+    ) -> np.ndarray:
+        """Raw scores, their within-group ranks where only ranks mean anything, and features, of some rows."""
+        ranked = [comparable(members, offsets, "rank")[rows]] if self.spec.unit == "rank" else []
+        return np.column_stack([members[rows], *ranked, features[rows]]).astype(np.float32)
 
-    def _sample(
-        self, inputs: np.ndarray, target: np.ndarray, offsets: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All positives and at most `negatives_per_group` random others; groups without truth go."""
-        rows = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    def _sample(self, target: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and their offsets: all positives, at most `negatives_per_group` others; groups without truth go."""
+        n_groups = len(offsets) - 1
+        rows = np.repeat(np.arange(n_groups), np.diff(offsets))
         kept = np.ones(len(rows), bool)
-        if self.spec.unit == "rank":
-            positives = np.bincount(rows, target > 0)
+        positives = np.bincount(rows, target > 0, n_groups)
+        if self.spec.unit == "rank" and positives.any():
             kept = positives[rows] > 0
             if self.params.negatives_per_group is not None:
                 lottery = np.random.default_rng(self.params.seed).random(len(rows))
@@ -135,8 +134,8 @@ class Stack:
                 place = np.empty(len(rows))
                 place[order] = np.arange(len(rows)) - offsets[rows]
                 kept &= place < positives[rows] + self.params.negatives_per_group
-        _, counts = np.unique(rows[kept], return_counts=True)
-        return inputs[kept], target[kept], np.concatenate([[0], np.cumsum(counts)])
+        counts = np.bincount(rows[kept], minlength=n_groups)
+        return np.flatnonzero(kept), np.concatenate([[0], np.cumsum(counts[counts > 0])])
 
     def _contributing(
         self, inputs: np.ndarray, target: np.ndarray, offsets: np.ndarray, names: list[str]
@@ -181,6 +180,12 @@ class Stack:
         ranking = "rank" in objective["objective"]
         data = lightgbm.Dataset(inputs, target, group=np.diff(offsets) if ranking else None)
         return lightgbm.train(settings | objective, data, n_trees or chosen.n_trees)
+
+
+def _shares(amounts: np.ndarray) -> np.ndarray:
+    """Amounts as shares of their sum; equal shares where trees found nothing to split on."""
+    total = amounts.sum()
+    return amounts / total if total > 0 else np.full(len(amounts), 1 / max(len(amounts), 1))
 
 
 ENSEMBLE = Stack
