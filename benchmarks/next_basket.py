@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import os
 import tempfile
 import time
@@ -97,9 +98,13 @@ def protocols(asked: argparse.Namespace) -> Iterator[tuple[str, Any]]:
 
 @contextlib.contextmanager
 def workspace(kept: Path | None, name: str, params: dict[str, Any]) -> Iterator[Path]:
-    """A folder with the params.yaml and data root that the stages expect, entered and left again."""
+    """A folder with the params.yaml and data root that the stages expect, entered and left again.
+
+    Its name holds a digest of the parameters, so that a kept one never answers for others.
+    """
     with contextlib.ExitStack() as stack:
-        folder = (kept or Path(stack.enter_context(tempfile.TemporaryDirectory()))) / name
+        stated = hashlib.sha256(yaml.safe_dump(params).encode()).hexdigest()[:8]
+        folder = (kept or Path(stack.enter_context(tempfile.TemporaryDirectory()))) / f"{name}-{stated}"
         folder = folder.absolute()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "params.yaml").write_text(yaml.safe_dump({"recommendation": params}), encoding="utf-8")
@@ -151,7 +156,7 @@ def fold_outcomes(fold: Path, scores: pl.DataFrame, ideal: Ideal) -> pl.DataFram
 
 
 def summarise(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any], str]:
-    """Rows with means over runs, the gain of the ensemble that validation chose, and what ships."""
+    """Rows with means over runs, the gain of the ensemble that validation chose, and what ships by evaluate's rule."""
     names = [name for name in runs[0] if all(name in found for found in runs)]
     shown = (*METRICS, "explore_recall@10", "explore_list_recall@10")
 
@@ -176,7 +181,10 @@ def summarise(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[st
         found[best["ensemble"]]["test"]["ndcg@10"] - found[best["single"]]["test"]["ndcg@10"] for found in runs
     ]
     interval = bootstrap(pl.concat(differences).to_numpy())
-    return rows, {"metric": "ndcg@10", "over": best["single"], **asdict(interval)}, best["ensemble"]
+    validated = {row["name"]: row["metrics"]["validation ndcg@10"] for row in rows}
+    wins = validated[best["ensemble"]] > validated[best["single"]] and interval.low > 0
+    gain = {"metric": "ndcg@10", "of": best["ensemble"], "over": best["single"], **asdict(interval)}
+    return rows, gain, best["ensemble"] if wins else best["single"]
 
 
 # --- the last basket of each household -----------------------------------------------------------
