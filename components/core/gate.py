@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -31,15 +32,17 @@ class Gate:
     slack: float = 0.0
 
     def judge(self, candidate: Report, champion: Report | None) -> Verdict:
-        """Pass or fail, with the figures compared; a figure that is missing fails."""
+        """Pass or fail, with the figures compared; a figure of the candidate's that is missing or no number fails."""
         if self.metric not in candidate:
             return Verdict(False, self.metric, f"{self.metric}: expected a figure, the candidate has none")
         figure, sign = candidate[self.metric], 1 if self.better == "higher" else -1
+        if not math.isfinite(figure):  # NaN is neither above nor below any bound, so no comparison would refuse it
+            return Verdict(False, self.metric, f"{self.metric}: expected a figure, the candidate has {figure}")
         if self.floor is not None and sign * figure < sign * self.floor:
             return Verdict(False, self.metric, f"{self.metric} {figure:.4g} misses the floor {self.floor:.4g}")
-        if champion is None or self.metric not in champion:
+        live = (champion or {}).get(self.metric, math.nan)
+        if not math.isfinite(live):
             return Verdict(True, self.metric, f"{self.metric} {figure:.4g} passes; no champion to compare with")
-        live = champion[self.metric]
         if sign * figure < sign * live - self.slack:
             return Verdict(
                 False,

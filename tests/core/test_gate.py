@@ -1,5 +1,7 @@
 """Floors and the duel, with the words that a person reads."""
 
+from typing import Literal
+
 import pytest
 
 from components.core.gate import Gate
@@ -25,3 +27,18 @@ def test_verdicts(gate: Gate, candidate: float, champion: float | None, passed: 
 
 def test_a_figure_that_is_missing_fails() -> None:
     assert not Gate("ndcg", "higher").judge({}, None).passed
+
+
+@pytest.mark.parametrize("figure", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_a_figure_that_is_no_number_fails(better: Literal["higher", "lower"], figure: float) -> None:
+    for gate in (Gate("ndcg", better), Gate("ndcg", better, floor=0.2), Gate("ndcg", better, slack=float("inf"))):
+        for champion in (None, {"ndcg": 0.3}):
+            verdict = gate.judge({"ndcg": figure}, champion)
+            assert not verdict.passed and f"the candidate has {figure}" in verdict.reason
+
+
+def test_a_champion_without_a_number_is_no_champion() -> None:
+    verdict = Gate("ndcg", "higher", 0.2).judge({"ndcg": 0.3}, {"ndcg": float("nan")})
+    assert verdict.passed and "no champion" in verdict.reason
+    assert not Gate("ndcg", "higher", 0.2).judge({"ndcg": 0.1}, {"ndcg": float("nan")}).passed
