@@ -156,11 +156,20 @@ def paired_difference(application: Application, candidate: Showing, champion: Sh
 
 
 def _champion(application: Application, rows: Rows, bundle: Path, live: Path | None) -> tuple[Showing | None, str]:
-    """The live release on the same rows. One that cannot score them must not bar every later release."""
+    """The live release on the same rows. One that cannot score them must not bar every later release.
+
+    Any error counts: code that both share has scored the candidate already, so it is the champion's own.
+    """
     if live is None:
         return None, ""
     try:
         return show(application, rows, live, catalogue=bundle), ""
-    except (ShopError, pl.exceptions.PolarsError) as error:
-        log.warning("%s: the live release cannot score today's rows (%s); only the floors speak", live.name, error)
+    except Exception as error:
+        known = isinstance(error, ShopError | pl.exceptions.PolarsError)
+        log.warning(
+            "%s: the live release cannot score today's rows (%s); only the floors speak",
+            live.name,
+            error,
+            exc_info=not known,
+        )
         return None, f"the live {live.name} cannot score today's rows ({error}), so only the floors spoke"

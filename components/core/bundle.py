@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,14 +53,35 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """The bundle in `folder` while it is being packaged: not sealed yet, so nothing is compared."""
+    """The bundle in `folder` while it is being packaged: not sealed yet, so nothing is compared.
+
+    Raises ArtifactError where a part was written by another version of the project and cannot be read.
+    """
     manifest = read_json(folder / "manifest.json")
     if manifest.get("format") != FORMAT:
         raise ArtifactError(f"{folder}: expected format {FORMAT}, got {manifest.get('format')}; release it again")
-    application = manifest["application"]
-    members = {name: model_class(application, name).load(folder / "members" / name) for name in manifest["members"]}
-    shipped = manifest["shipped"]
+    with _readable("manifest.json", folder):
+        application, shipped, names = manifest["application"], manifest["shipped"], list(manifest["members"])
+    members = dict[str, Model]()
+    for name in names:
+        with _readable(name, folder / "members" / name):
+            members[name] = model_class(application, name).load(folder / "members" / name)
     ensemble = None
     if shipped["kind"] == "ensemble":
-        ensemble = ensembles.ensemble_class(shipped["name"]).load(folder / "ensemble")
+        with _readable(shipped["name"], folder / "ensemble"):
+            ensemble = ensembles.ensemble_class(shipped["name"]).load(folder / "ensemble")
     return Bundle(folder, manifest, members, ensemble)
+
+
+@contextmanager
+def _readable(what: str, folder: Path) -> Iterator[None]:
+    """Whatever goes wrong within is an ArtifactError: an old format may fail in any way, and has a remedy."""
+    try:
+        yield
+    except ArtifactError:
+        raise
+    except Exception as error:
+        raise ArtifactError(
+            f"{folder}: expected {what} as this version of the project writes it, "
+            f"got {type(error).__name__}: {error}; package and release it again"
+        ) from error
