@@ -1,7 +1,8 @@
 """Bundles on the shelf and the live pointers; used by flows (which move them) and by serving (which reads).
 
     <SHOP_HOME>/releases/<application>/<version>/   a sealed bundle and its release.json; never changed again
-    <SHOP_HOME>/live/<application>.json             which version answers customers, since when and why
+    <SHOP_HOME>/live/<application>.json             which version answers customers, since when and why, and
+                                                    which versions were withdrawn
 
 A version is the day the data ends and the first 8 digits of the SHA-256 of the bundle's checksums,
 so the same bundle always has the same version and the version vouches for every byte below it.
@@ -94,12 +95,24 @@ def put(bundle: Path, application: str, facts: dict[str, Any]) -> str:
     return version
 
 
-def point(application: str, version: str, why: str) -> None:
-    """Make `version` the one that answers customers, atomically; `why` is for the person who asks later."""
+def withdrawn(application: str) -> dict[str, str]:
+    """Versions that a person took back, each with the reason; what runs by itself must not release them again."""
+    path = pointer_path(application)
+    return dict(read_json(path).get("withdrawn") or {}) if path.exists() else {}
+
+
+def point(application: str, version: str, why: str, withdraw: bool = False) -> None:
+    """Make `version` the one that answers customers, atomically; `why` is for the person who asks later.
+
+    `withdraw` remembers that what was live until now was taken back; `version` itself no longer counts so.
+    """
     check(release_path(application, version))
-    before = live(application)
+    before, taken_back = live(application), withdrawn(application)
+    if withdraw and before is not None:
+        taken_back[before] = why
+    taken_back.pop(version, None)
     entry = {"application": application, "version": version, "at": _now(), "why": why, "previous": before}
-    write_json(pointer_path(application), entry)
+    write_json(pointer_path(application), entry | {"withdrawn": taken_back})
     write_text(_shelf(application) / ".bentoignore", f"/*\n!/{version}/\n")  # `bentoml build` packs the live one
     log.info("%s is live with release %s (before: %s): %s", application, version, before, why)
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -20,6 +21,8 @@ from flows.leash import Leashed
 
 GIB_PER_STAGE = 3.0  # what the hungriest stage took on the default data, with room to spare
 TAIL = 40  # lines kept to find a reason in
+
+_held: ContextVar[frozenset[Path]] = ContextVar("locks that this flow holds", default=frozenset())
 
 Outcome = Literal["ran", "unchanged", "restored"]
 
@@ -132,8 +135,14 @@ def _reason(lines: Sequence[str], code: int) -> str:
 
 @contextmanager
 def only_run(root: Path) -> Iterator[None]:
-    """One run of the graph per project at a time; the lock goes with the process, however it ends."""
-    path = root / ".dvc" / "tmp" / "pipeline.lock"
+    """One run of the graph, or release of what it made, per project; the lock goes with the process, however it ends.
+
+    Whoever holds it may take it again: the pipeline holds it over the releases that it calls.
+    """
+    path = root.resolve() / ".dvc" / "tmp" / "pipeline.lock"
+    if path in _held.get():
+        yield
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as stream:
         try:
@@ -146,4 +155,8 @@ def only_run(root: Path) -> Iterator[None]:
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()
-        yield
+        before = _held.set(_held.get() | {path})
+        try:
+            yield
+        finally:
+            _held.reset(before)

@@ -51,13 +51,14 @@ def pipeline(applications: list[str] | None = None, reason: str = "run by hand",
     """
     root, chosen = Path(), applications or list(read_params()["applications"])
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    with only_run(root), ProgressBoard(console) as board:
-        graph = read_graph(root).of(chosen)
-        crew = Crew(root, settings().home / "logs", board, slots or sensible_slots())
-        failed = bring_up_to_date(graph, crew, board.expect, root)
-    _publish_quality(graph)
-    spared = [name for name in chosen if not _touches(graph, failed, name)]
-    released, refused = _release_all(spared, reason, console)
+    with only_run(root):
+        with ProgressBoard(console) as board:
+            graph = read_graph(root).of(chosen)
+            crew = Crew(root, settings().home / "logs", board, slots or sensible_slots())
+            failed = bring_up_to_date(graph, crew, board.expect, root)
+        _publish_quality(graph)
+        spared = [name for name in chosen if not _touches(graph, failed, name)]
+        released, refused = _release_all(spared, reason, console)
     for problem in (*failed.values(), *refused):
         console.print(f"[red]not released:[/] {problem}", highlight=False, soft_wrap=True)
     if failed or refused:

@@ -1,6 +1,6 @@
 """Release: the duel, the verdict as a file, the bundle on the shelf, the pointer moved, all of it on record.
 
-python -m flows.release promote recommendation
+python -m flows.release promote recommendation [--again]
 python -m flows.release rollback recommendation 20171231-0a1b2c3d --why "wrong prices"
 python -m flows.release list recommendation
 """
@@ -30,14 +30,17 @@ from rich.table import Table
 
 from components import releases
 from components.core.artifacts import read_json, write_json
-from components.core.errors import ReleaseRefused, ShopError
+from components.core.errors import ReleaseError, ReleaseRefused, ShopError
 from components.core.params import read_params
 from components.logs import set_up_logs
 from components.settings import settings
+from flows.crew import only_run
 from flows.duel import Judgement, duel
 from flows.server import quieten, some_server
 
 log = logging.getLogger(__name__)
+
+_REMEDY = "To release it all the same: python -m flows.release promote {} --again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +54,33 @@ class Released:
 
 
 @flow(name="release", validate_parameters=False)
-def release(application: str, reason: str = "released by hand") -> Released:
-    """Judge the packaged bundle and make it live; raises ReleaseRefused where it lost the duel."""
+def release(application: str, reason: str = "released by hand", again: bool = False) -> Released:
+    """Judge the packaged bundle and make it live, unless a person took this very version back.
+
+    Args:
+        application: its name.
+        reason: why, for the audit trail.
+        again: release it even though it was withdrawn.
+
+    Raises:
+        ReleaseRefused: it lost the duel.
+        ShopError: a run of the graph is at work, or another release went live in the meantime.
+    """
+    with only_run(Path()):  # nobody writes data/ while it is judged and copied
+        version, champion = releases.version_of(settings().data / application / "bundle"), releases.live(application)
+        if version == champion:
+            _on_record(application, version)
+            words = f"{application}: release {version} is live already; nothing to do"
+            return Released(application, version, False, words)
+        why = releases.withdrawn(application).get(version)
+        if why is not None and champion is not None and not again:
+            words = f"{application}: {version} was withdrawn ({why}), not released again; {champion} stays live. "
+            return Released(application, champion, False, words + _REMEDY.format(application))
+        return _judge_and_release(application, version, champion, reason)
+
+
+def _judge_and_release(application: str, version: str, champion: str | None, reason: str) -> Released:
     data, bundle = settings().data, settings().data / application / "bundle"
-    version, champion = releases.version_of(bundle), releases.live(application)
-    if version == champion:
-        _on_record(application, version)
-        return Released(application, version, False, f"{application}: release {version} is live already; nothing to do")
     live = releases.release_path(application, champion) if champion else None
     judgement = duel(application, read_params(), data / application / "features", bundle, live)
     verdict = _write_verdict(application, version, champion, judgement)
@@ -66,20 +89,36 @@ def release(application: str, reason: str = "released by hand") -> Released:
         kept = f"release {champion} stays live" if champion else "nothing is live"
         raise ReleaseRefused(f"{version} is refused, {kept}: {'; '.join(judgement.reasons)} ({verdict})")
     releases.put(bundle, application, {**_origin(), "verdict": str(verdict), "reason": reason})
+    _still_live(application, champion)
     releases.point(application, version, reason)
     _on_record(application, version)
     words = f"{application}: release {version} is live (before: {champion or 'none'}). {_gain(judgement)}"
     return Released(application, version, True, words)
 
 
+def _still_live(application: str, champion: str | None) -> None:
+    """A rollback waits for nobody, so it may have come while the duel was on."""
+    now = releases.live(application)
+    if now != champion:
+        raise ReleaseError(
+            f"expected {champion or 'nothing'} to be live, as when the candidate was judged, but now {now} is; "
+            "release again, to be judged against it"
+        )
+
+
 def rollback(application: str, version: str, why: str) -> Released:
-    """Make an earlier release live again; it was judged when it was made, so no duel."""
+    """Make an earlier release live again; it was judged when it was made, so no duel.
+
+    What was live is withdrawn: the next run of the loop would otherwise release it again, unchanged.
+    It does not wait for a run that is at work, which may take hours.
+    """
     before = releases.live(application)
     if before == version:
         return Released(application, version, False, f"{application}: release {version} is live already; nothing to do")
-    releases.point(application, version, why)
+    releases.point(application, version, why, withdraw=True)
     _audit(application, "rolled back", version, why)
-    return Released(application, version, True, f"{application}: release {version} is live (before: {before}). {why}")
+    words = f"{application}: release {version} is live (before: {before}, which is withdrawn). {why}"
+    return Released(application, version, True, words)
 
 
 def _gain(judgement: Judgement) -> str:
@@ -166,12 +205,14 @@ def _now() -> str:
 
 def _print_list(application: str, console: Console) -> None:
     table, live = Table(title=f"releases of {application}"), releases.live(application)
+    taken_back = releases.withdrawn(application)
     for column in ("", "version", "placed at", "why", "commit"):
         table.add_column(column)
     for version in releases.versions(application):
         facts = read_json(releases.release_path(application, version) / releases.RELEASE)
         shown = (facts.get("at", ""), facts.get("reason", ""), facts.get("git", "")[:12])
-        table.add_row("live" if version == live else "", version, *map(str, shown))
+        state = "live" if version == live else "withdrawn" if version in taken_back else ""
+        table.add_row(state, version, *map(str, shown))
     console.print(table)
 
 
@@ -187,6 +228,8 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         command.add_argument("application")
         if name == "rollback":
             command.add_argument("version")
+        if name == "promote":
+            command.add_argument("--again", action="store_true", help="also where this version was withdrawn")
         if name != "list":
             command.add_argument("--why", default=f"{name} by hand", help="for the audit trail")
     return parser.parse_args(words)
@@ -204,7 +247,8 @@ def main(words: Sequence[str] | None = None) -> int:
             console.print(rollback(asked.application, asked.version, asked.why).words, highlight=False, soft_wrap=True)
         else:
             with some_server():
-                console.print(release(asked.application, asked.why).words, highlight=False, soft_wrap=True)
+                done = release(asked.application, asked.why, asked.again)
+                console.print(done.words, highlight=False, soft_wrap=True)
     except ShopError as error:
         Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
         return 1

@@ -20,13 +20,14 @@ import pytest
 from components import releases
 from components.core.artifacts import seal, write_json
 from components.core.bundle import FORMAT
-from components.core.errors import ReleaseError, ReleaseRefused
+from components.core.errors import ReleaseError, ReleaseRefused, ShopError
 from components.core.model import make_model
 from components.recommendation.application import APPLICATION
 from components.recommendation.features import featurise
 from components.recommendation.recode import recode
-from flows.duel import Rows, show
-from flows.release import main, release
+from flows.crew import only_run
+from flows.duel import Judgement, Rows, duel, show
+from flows.release import main, release, rollback
 
 ROOT = Path(__file__).parents[2]
 NAME = "recommendation"
@@ -156,6 +157,25 @@ def test_a_damaged_champion_does_not_bar_the_next_release(shop: Path) -> None:
     assert any("only the floors spoke" in entry["reason"] for entry in verdict_of(shop, version)["verdicts"])
 
 
+@pytest.mark.parametrize("damage", ["counts", "manifest"])
+def test_a_champion_of_an_old_format_does_not_bar_the_next_release(shop: Path, damage: str) -> None:
+    """Sealed as it is, so its bytes are right; it is this version of the code that cannot read them."""
+    folder = releases.release_path(NAME, _released(shop, "popularity"))
+    if damage == "counts":
+        (folder / "members" / "popularity" / "counts.npy").write_bytes(b"a format of long ago")
+    else:
+        write_json(folder / "manifest.json", {"format": FORMAT, "application": NAME})
+    seal(folder)
+    version = package(shop, "personal")
+    assert release(NAME).version == version
+    assert any("only the floors spoke" in entry["reason"] for entry in verdict_of(shop, version)["verdicts"])
+
+
+def _released(shop: Path, model: str) -> str:
+    package(shop, model)
+    return release(NAME).version
+
+
 def test_rollback_and_list(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = package(shop, "popularity")
     release(NAME)
@@ -169,6 +189,66 @@ def test_rollback_and_list(shop: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "name one of these" in capsys.readouterr().err
     with pytest.raises(ReleaseError):
         releases.point(NAME, "20250101-00000000", "no such release")
+
+
+def test_what_was_rolled_back_is_not_released_again_until_asked_for(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bundle in data/ is still the one that was withdrawn, so every nightly run would bring it back."""
+    first = package(shop, "popularity")
+    release(NAME)
+    second = package(shop, "personal")
+    release(NAME)
+    rollback(NAME, first, "wrong prices")
+    pointer = releases.pointer_path(NAME).read_bytes()
+    nightly = release(NAME, "nightly")
+    assert (nightly.version, nightly.moved) == (first, False)
+    assert f"{second} was withdrawn (wrong prices), not released again; {first} stays live" in nightly.words
+    assert main(["promote", NAME]) == 0 and "not released again" in capsys.readouterr().out
+    assert releases.pointer_path(NAME).read_bytes() == pointer and audit(shop)[-1] == ("rolled back", first)
+    assert main(["list", NAME]) == 0 and "withdrawn" in capsys.readouterr().out
+
+    third = package(shop, "personal", days=1)
+    assert release(NAME).version == third, "only that very version was withdrawn"
+    assert package(shop, "personal") == second and not release(NAME).moved, "a newer release does not lift it"
+    assert main(["promote", NAME, "--again"]) == 0
+    assert releases.live(NAME) == second and audit(shop)[-1] == ("released", second)
+    assert second not in releases.withdrawn(NAME)
+
+
+def test_a_rollback_during_the_duel_is_not_overwritten(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = package(shop, "popularity")
+    release(NAME)
+    package(shop, "personal")
+    release(NAME)
+    package(shop, "personal", days=1)
+
+    def slow(*asked: Any) -> Judgement:
+        rollback(NAME, first, "wrong prices")
+        return duel(*asked)
+
+    monkeypatch.setattr("flows.release.duel", slow)
+    with pytest.raises(ReleaseError, match=rf"but now {first} is; release again"):
+        release(NAME)
+    assert releases.live(NAME) == first
+
+
+def test_no_release_while_the_graph_runs(shop: Path) -> None:
+    """The bundle would change while it is judged; what holds the lock itself, as the pipeline does, may release."""
+    version = package(shop, "popularity")
+    holder = "import sys; from pathlib import Path; from flows.crew import only_run\n"
+    holder += "with only_run(Path()): print('held', flush=True); sys.stdin.read()"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", holder], cwd=shop, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(ShopError, match=f"process {other.pid} is at it"):
+            release(NAME)
+        other.communicate()
+    assert releases.live(NAME) is None
+    with only_run(shop):
+        assert release(NAME).version == version
 
 
 def test_a_run_killed_after_the_pointer_moved_is_completed_by_the_next(
