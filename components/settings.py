@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     accelerator: str = Field("auto", description="Lightning's accelerator: auto, cpu, gpu.")
     devices: str = Field("auto", description="Lightning's devices: auto, or a number.")
     strategy: str = Field("auto", description="Lightning's strategy: auto, ddp, ...")
-    memory_gib: float | None = Field(None, description="Ceiling for one model; default: what is free.")
+    memory_gib: float | None = Field(None, description="Ceiling for one model; default: three quarters of all.")
 
 
 def settings() -> Settings:

@@ -10,15 +10,20 @@ from components.core.errors import DoesNotFit
 from components.settings import settings
 
 GIB = 1024**3
+MODEL_SHARE = 0.75  # of machine or container; the rest is for the system and what runs beside the model
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 def memory_allowed() -> int:
-    """Bytes that one model may take: SHOP_MEMORY_GIB, or else what machine and container leave free."""
+    """Bytes that one model may take: SHOP_MEMORY_GIB, or else a share of what machine and container have in all.
+
+    Not of what is free now: that a model stepped aside is a result that is kept, so it must not
+    depend on what else happened to run.
+    """
     ceiling = settings().memory_gib
     if ceiling is not None:
         return int(ceiling * GIB)
-    return min(psutil.virtual_memory().available, _container_free())
+    return int(MODEL_SHARE * min(psutil.virtual_memory().total, _container_limit()))
 
 
 def require_memory(what: str, needed: int) -> None:
@@ -31,11 +36,9 @@ def require_memory(what: str, needed: int) -> None:
         )
 
 
-def _container_free() -> int:
+def _container_limit() -> int:
     # psutil sees the whole machine even where a container may use only a part of it.
     try:
-        limit = (_CGROUP / "memory.max").read_text().strip()
-        used = int((_CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):
+        return int((_CGROUP / "memory.max").read_text())
+    except (OSError, ValueError):  # no container, or "max"
         return psutil.virtual_memory().total
-    return psutil.virtual_memory().total if limit == "max" else max(int(limit) - used, 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from components.core.errors import DoesNotFit
@@ -19,9 +22,18 @@ def test_setting_is_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
         require_memory("a large thing", 3 * GIB)
 
 
-def test_without_setting_it_is_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("limit", "expected"), [("8589934592", 6 * GIB), ("max", 12 * GIB), (None, 12 * GIB)])
+def test_without_setting_it_is_a_share_of_machine_or_container_and_not_of_what_is_free(
+    limit: str | None, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("SHOP_MEMORY_GIB", raising=False)
-    assert memory_allowed() > 0
+    machine = SimpleNamespace(total=16 * GIB, available=1)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: machine)
+    monkeypatch.setattr("components.recommendation.memory._CGROUP", tmp_path)
+    if limit is not None:
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        (tmp_path / "memory.current").write_text(f"{limit}\n")
+    assert memory_allowed() == expected
 
 
 @pytest.mark.parametrize("name", ["als", "ease", "item_knn", "tifu_knn", "user_knn"])
