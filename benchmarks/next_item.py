@@ -218,10 +218,10 @@ def values_of(metric: str, ranks: np.ndarray) -> np.ndarray:
     return np.where(ranks <= int(depth), gains, 0.0)
 
 
-def objective(metric: str) -> Callable[[np.ndarray, np.ndarray, np.ndarray], float]:
+def objective(metric: str) -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]:
     """The metric's mean over pool groups, for choosing weights; a group without its answer gains nothing."""
 
-    def judge(scores: np.ndarray, labels: np.ndarray, offsets: np.ndarray) -> float:
+    def judge(scores: np.ndarray, labels: np.ndarray, offsets: np.ndarray, n_true: np.ndarray) -> float:
         order = order_within(scores, offsets)
         ranks = np.arange(len(order)) - np.repeat(offsets[:-1], np.diff(offsets)) + 1
         return float(values_of(metric, ranks[labels[order] > 0]).sum() / (len(offsets) - 1))

@@ -114,11 +114,14 @@ def _shares(codes: dict[str, np.ndarray], popularity: np.ndarray) -> dict[str, n
     """What a request would otherwise compute from all items each time."""
     order = np.lexsort((-popularity, codes["kind"])).astype(np.int32)
     n_kinds = int(codes["kind"].max(initial=0)) + 1
-    totals = {name: np.bincount(codes[name], popularity)[codes[name]] for name in ("category", "kind")}
-    return {
+    columns: dict[str, np.ndarray] = {
         "by_kind": order,
-        "kind_starts": np.searchsorted(codes["kind"][order], np.arange(n_kinds + 1)),
-    } | {f"{name}_share": (popularity / np.maximum(total, 1e-9)).astype(np.float32) for name, total in totals.items()}
+        "kind_starts": np.asarray(np.searchsorted(codes["kind"][order], np.arange(n_kinds + 1))),
+    }
+    for name in ("category", "kind"):
+        total = np.bincount(codes[name], popularity)[codes[name]]
+        columns[f"{name}_share"] = (popularity / np.maximum(total, 1e-9)).astype(np.float32)
+    return columns
 
 
 def _by_item(bought: pl.DataFrame, n_items: int) -> dict[str, np.ndarray]:

@@ -55,8 +55,8 @@ class Blend:
             if found[choice] > best:
                 best_taken, best = taken, found[choice]
         self._weights = best_taken[best_taken > 0] / best_taken.sum()
-        kept = [name for name, count in zip(self.spec.members, best_taken, strict=True) if count > 0]
-        self.spec = replace(self.spec, members=tuple(kept))  # the rest need not be shipped nor asked
+        heeded = [name for name, count in zip(self.spec.members, best_taken, strict=True) if count > 0]
+        self.spec = replace(self.spec, members=tuple(heeded))  # the rest need not be shipped nor asked
         return self
 
     def _sample(
