@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.reasons import faithful
 from components.core.errors import DataError
-from components.recommendation.answer import RUNGS, Answer, Answerer, Ask
+from components.recommendation.answer import RUNGS, Answer, Answerer, Ask, request_milliseconds
 from components.recommendation.histories import Histories
 from components.recommendation.prepared import prepare
 from components.recommendation.reasons import Kind, Past, Reason, explain, lowered, words
@@ -248,3 +249,18 @@ def test_each_case_is_tested_apart(answerer: Answerer) -> None:
     apart = [lowered(past, [case], answerer.scorer)[0] for case in cases]
     assert together.tolist() == apart
     assert together.all()
+
+
+def test_a_request_is_timed_alone_and_by_processor_time(answerer: Answerer, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def busy(_: Answerer, histories: Histories) -> None:
+        asked.append(len(histories))
+        time.sleep(0.02)  # waiting is not work
+        until = time.process_time() + 0.005
+        while time.process_time() < until:
+            pass
+
+    monkeypatch.setattr(Answerer, "rank", busy)
+    assert 5 <= request_milliseconds(answerer, 7) < 15
+    assert asked == [1] * 8, "seven customers after one request that warms up, each alone"
