@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,13 @@ def load_sparse(folder: Path, name: str) -> sparse.csr_matrix:
 def transposed(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     """The transpose, in rows again: products with it then need no conversion per request."""
     return matrix.T.tocsr()
+
+
+def row_products(left: sparse.csr_matrix, right: sparse.csr_matrix) -> Iterator[np.ndarray]:
+    """Each row of left @ right, dense: several times faster than the sparse product, and never all at once."""
+    for start, stop in pairwise(left.indptr.tolist()):
+        product: np.ndarray = right[left.indices[start:stop]].T @ left.data[start:stop]
+        yield product
 
 
 def top_per_row(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:

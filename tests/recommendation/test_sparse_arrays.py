@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from components.recommendation.sparse_arrays import load_sparse, save_sparse, top_per_row, transposed
+from components.recommendation.sparse_arrays import load_sparse, row_products, save_sparse, top_per_row, transposed
 
 
 @given(seed=st.integers(0, 500), k=st.integers(1, 8))
@@ -32,3 +32,14 @@ def test_saved_matrix_is_mapped_and_equal(tmp_path: Path) -> None:
     assert not loaded.data.flags.writeable
     assert (transposed(loaded) != matrix.T).nnz == 0
     assert (loaded @ np.ones(30) == matrix @ np.ones(30)).all()
+
+
+def test_row_products_are_the_matrix_product() -> None:
+    random = np.random.default_rng(1)
+    left = sparse.random(5, 20, 0.3, "csr", dtype=np.float32, random_state=random)
+    left[2] = 0
+    left.eliminate_zeros()
+    right = sparse.random(20, 9, 0.4, "csr", dtype=np.float32, random_state=random)
+    rows = list(row_products(left, right))
+    np.testing.assert_array_equal(rows, (left @ right).toarray())
+    assert rows[0].dtype == np.float32 and not rows[2].any()

@@ -18,7 +18,7 @@ def in_stock(counts: Sequence[tuple[str | None, float | None, int]]) -> bool:
     """Of product a, from (branch, on_hand, hours ago) in no order; b is never counted."""
     rows = [("a", branch, units, NOW - timedelta(hours=ago)) for branch, units, ago in counts]
     time = pl.Datetime("us", "UTC")
-    schema = pl.Schema({"product_id": pl.String, "store_id": pl.String, "on_hand": pl.Float64, "at": time})
+    schema = {"product_id": pl.String(), "store_id": pl.String(), "on_hand": pl.Float64(), "at": time}
     stock = pl.LazyFrame(rows, schema=schema, orient="row")
     products = pl.LazyFrame({"product_id": ["a", "b"], "title": ["A", "B"]})
     sold = pl.LazyFrame({"product_id": ["a", "ghost"]})

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from components.recommendation.histories import Histories
 from components.recommendation.models.tifu_knn import TifuKnn, TifuKnnParams, basket_weights
+from components.recommendation.reasons import joined
 
 
 def one_basket_per_item(n_baskets: int, customer: int = 0) -> pl.DataFrame:
@@ -69,3 +70,14 @@ def test_without_decay_every_group_weighs_the_same(n_baskets: int, groups: int) 
     sizes = np.round(1 / weights / min(groups, n_baskets)).astype(int)
     assert (np.diff(sizes) >= 0).all()  # the later groups are the larger ones
     assert sizes.max() - sizes.min() <= 1
+
+
+def test_chosen_items_score_as_in_the_whole_catalogue(checkerboard) -> None:
+    train, _ = checkerboard
+    model, histories = TifuKnn(TifuKnnParams(neighbours=5)).fit(train), Histories.from_train(train)[0]
+    histories = joined([histories.part(0, 3), Histories.of_session(np.empty(0, np.int32)), histories.part(3, 6)])
+    items = np.tile(np.array([1, 4, 19, 999], np.int32), len(histories))
+    found = model.scores_at(histories, np.arange(0, len(items) + 1, 4), items).reshape(-1, 4)
+    np.testing.assert_array_equal(found[:, :3], model.scores(histories)[:, [1, 4, 19]])
+    assert np.isnan(found[:, 3]).all() and np.isnan(found[3]).all()
+    assert np.isfinite(found[[0, 1, 2, 4, 5, 6], :3]).all()

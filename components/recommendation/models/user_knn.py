@@ -23,7 +23,7 @@ from components.core.params import Params
 from components.recommendation.histories import Histories
 from components.recommendation.memory import require_memory
 from components.recommendation.ranking import WholeCatalogue
-from components.recommendation.sparse_arrays import load_sparse, save_sparse, top_per_row, transposed
+from components.recommendation.sparse_arrays import load_sparse, row_products, save_sparse, top_per_row, transposed
 
 
 class UserKnnParams(Params):
@@ -66,7 +66,10 @@ class UserKnn(WholeCatalogue):
         votes = top_per_row((_unit_rows(own) @ profiles).tocsr(), self.params.neighbours)
         votes.data **= self.params.sharpness
         share = self.params.own
-        answer: np.ndarray = (share * _shares(own) + (1 - share) * _shares(votes) @ futures).toarray()
+        answer = np.array(list(row_products((1 - share) * _shares(votes), futures)), np.float32)
+        answer = answer.reshape(len(histories), self.n_items)  # also without queries
+        if share:
+            answer += (share * _shares(own)).toarray()
         answer[np.diff(own.indptr) == 0] = np.nan
         return answer
 
@@ -107,13 +110,17 @@ class UserKnn(WholeCatalogue):
 
 def _unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    return sparse.csr_matrix(sparse.diags(1 / np.maximum(lengths, 1e-9)) @ matrix, dtype=np.float32)
+    return _scaled_rows(matrix, 1 / np.maximum(lengths, 1e-9))
 
 
 def _shares(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     """Rows that sum to 1."""
-    sums = np.asarray(matrix.sum(axis=1)).ravel()
-    return sparse.csr_matrix(sparse.diags(1 / np.maximum(sums, 1e-9)) @ matrix, dtype=np.float32)
+    return _scaled_rows(matrix, 1 / np.maximum(np.asarray(matrix.sum(axis=1)).ravel(), 1e-9))
+
+
+def _scaled_rows(matrix: sparse.csr_matrix, factors: np.ndarray) -> sparse.csr_matrix:
+    data = (matrix.data * np.repeat(factors, np.diff(matrix.indptr))).astype(np.float32)
+    return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 MODEL = UserKnn
