@@ -29,6 +29,7 @@ from components.core.params import read_params
 from components.logs import set_up_logs
 from components.settings import settings
 from flows.crew import Crew, StageFailed, only_run, sensible_slots
+from flows.freshness import too_old
 from flows.graph import Graph, read_graph, read_stale
 from flows.profiles import apply_profile
 from flows.progress import ProgressBoard
@@ -56,13 +57,14 @@ def pipeline(applications: list[str] | None = None, reason: str = "run by hand",
             graph = read_graph(root).of(chosen)
             crew = Crew(root, settings().home / "logs", board, slots or sensible_slots())
             failed = bring_up_to_date(graph, crew, board.expect, root)
-        _publish_quality(graph)
-        spared = [name for name in chosen if not _touches(graph, failed, name)]
+        old = _publish_quality(graph, console)
+        spared = [name for name in chosen if not old and not _touches(graph, failed, name)]
         released, refused = _release_all(spared, reason, console)
-    for problem in (*failed.values(), *refused):
+    problems = [*failed.values(), *old, *refused]
+    for problem in problems:
         console.print(f"[red]not released:[/] {problem}", highlight=False, soft_wrap=True)
-    if failed or refused:
-        raise ShopError((*failed.values(), *refused)[0])
+    if problems:
+        raise ShopError(problems[0])
     return [result.version for result in released]
 
 
@@ -127,10 +129,17 @@ def _release_all(applications: Sequence[str], reason: str, console: Console) -> 
     return released, refused
 
 
-def _publish_quality(graph: Graph) -> None:
+def _publish_quality(graph: Graph, console: Console) -> list[str]:
+    """The artifact and the warnings; returns in words which tables are so old that nothing may be released."""
     tables = [one.name.partition("@")[2] for one in graph if one.name.startswith("validate@")]
-    if tables:
-        create_markdown_artifact(quality_markdown(settings().data, tables), key="quality", description="Data quality")
+    if not tables:
+        return []
+    old = too_old(settings().data, read_params(), tables)
+    for one in old:
+        console.print(f"[yellow]old data:[/] {one.words}", highlight=False, soft_wrap=True)
+    page = "\n\n".join([quality_markdown(settings().data, tables), *(one.words for one in old)])
+    create_markdown_artifact(page, key="quality", description="Data quality")
+    return [one.words for one in old if one.stops]
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:

@@ -15,8 +15,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from pydantic import Field
@@ -39,6 +40,10 @@ SUITES = Path("expectations")
 
 class QualityParams(Params):
     quarantine_share_max: float = Field(0.02, gt=0, le=1, description="More than this share quarantined stops the run.")
+    max_age_days: float | None = Field(
+        None, gt=0, description="`pipeline` warns where the data end longer ago; null for data that stand still."
+    )
+    too_old: Literal["warn", "stop"] = Field("warn", description="`stop`: older data are not released either.")
 
 
 def validate(table: str) -> None:
@@ -101,7 +106,8 @@ def _judge_rows(table: Table, suite: Suite, start: Report, meta: Mapping[str, An
     accepted = sorted(folder.glob("part-*.parquet"))
     sample = recent_sample(accepted, table, start.as_of, start.timezone)
     now = profile(accepted, table, start.as_of, sample) | {"content": meta["content"]}
-    known = facts(accepted, table, start.as_of, start.timezone) | moved(now, sample, meta.get("reference"))
+    known = facts(accepted, table, _expected_until(start.as_of), start.timezone)
+    known |= moved(now, sample, meta.get("reference"))
     known |= _counted(sifted, start.quarantine_share_max)
     _keep_profile(table, now)
     write_json(folder / "meta.json", _passed_on(meta, sifted))
@@ -117,6 +123,14 @@ def _judge_rows(table: Table, suite: Suite, start: Report, meta: Mapping[str, An
         weeks=weeks(accepted, table, start.timezone),
         examples=examples(_quarantine(table)),
     )
+
+
+def _expected_until(as_of: str | None) -> str | None:
+    """The end of the purchases where that is later: by its own newest row a feed that died is fresh for ever."""
+    sold = settings().data / "collected" / "transactions" / "meta.json"
+    if as_of is None or not sold.is_file():
+        return as_of
+    return max(as_of, read_json(sold)["as_of"] or as_of, key=datetime.fromisoformat)
 
 
 def _counted(sifted: Sifted, limit: float) -> dict[str, Any]:

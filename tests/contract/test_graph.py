@@ -131,6 +131,13 @@ def imported(stage: Stage, imports: Any) -> set[str]:
     return files
 
 
+def test_templates_are_dependencies_of_the_stage_beside_them(graph: Graph) -> None:
+    stated = {dep for stage in graph for dep in stage.deps}
+    for template in (ROOT / "components").rglob("*.j2"):
+        path = template.relative_to(ROOT).as_posix()
+        assert any(path == dep or path.startswith(f"{dep}/") for dep in stated), f"{path}: name it in dvc.yaml"
+
+
 def test_code_dependencies_are_what_is_imported(graph: Graph, imports: Any) -> None:
     """Both ways: a missing one would leave stale artefacts, a needless one would run for nothing."""
     for stage in graph:
@@ -150,7 +157,9 @@ def loaded_by_name(stage: Stage) -> set[str]:
     application = f"components/{words(stage).subject}"
     return {
         "ensemble": {f"{application}/application.py", "components/core/model.py"},
-        "evaluate": {f"{application}/application.py", "components/core/model.py"},
+        "evaluate": {
+            f"{application}/application.py", "components/core/model.py", "components/stages/evaluation_report.html.j2",
+        },
         "featurise": {f"{application}/application.py"},
         "package": {
             f"{application}/features.py", "components/core/metrics.py", "components/core/model.py",

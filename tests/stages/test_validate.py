@@ -274,3 +274,23 @@ def test_stability_index_has_its_known_value() -> None:
     expected = 0.25 * np.log(0.75 / 0.5) + -0.25 * np.log(0.25 / 0.5)
     assert population_stability(np.array([0.5, 0.5]), np.array([0.75, 0.25])) == pytest.approx(expected)
     assert np.isfinite(population_stability(np.array([1.0, 0.0]), np.array([0.0, 1.0])))
+
+
+@pytest.mark.parametrize(("days_ago", "fresh"), [(1.5, True), (5, False)])
+def test_a_dead_feed_is_measured_against_the_purchases(shop: Path, days_ago: float, fresh: bool) -> None:
+    """By its own newest row a feed that died five days before the newest purchase would be fresh for ever."""
+    run(sales())
+    end = sales()["at"].max()
+    assert isinstance(end, datetime)
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("quality:", "  stock: {kind: folder, path: files}\nquality:"))
+    counted = end - timedelta(days=days_ago)
+    pl.DataFrame({"product_id": ["p0"], "on_hand": [3.0], "at": [counted]}).write_parquet("files/stock.parquet")
+    collect("stock")
+    if fresh:
+        validate("stock")
+    else:
+        with pytest.raises(QualityFailure, match=r"days_since_newest|newest row"):
+            validate("stock")
+    found = {one["name"]: one for one in read_json(Path("data/quality/stock.json"))["findings"]}
+    assert found["days_since_newest"]["passed"] is fresh

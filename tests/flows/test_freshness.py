@@ -1,0 +1,45 @@
+"""A feed that died is told by the clock, where params.yaml says how old its data may be."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from components.core.artifacts import write_json
+from components.core.errors import ParamsError
+from flows.freshness import too_old
+
+NOW = datetime(2025, 7, 11, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for table, as_of in {"transactions": "2025-07-01T00:00:00+00:00", "stock": None}.items():
+        write_json(tmp_path / "collected" / table / "meta.json", {"as_of": as_of})
+    return tmp_path
+
+
+@pytest.mark.parametrize(("limits", "stops"), [("warn", False), ("stop", True), (None, False)])
+def test_data_that_end_too_long_ago_are_told(data: Path, limits: str | None, stops: bool) -> None:
+    block = {"max_age_days": 10} | ({"too_old": limits} if limits else {})
+    (found,) = too_old(data, {"quality": {"transactions": block}}, ["transactions"], NOW)
+    assert found.stops is stops
+    assert found.words.startswith("transactions: expected data that end at most 10 days ago, got 10.5 days (2025-07-01")
+
+
+@pytest.mark.parametrize("limit", [11, None])
+def test_fresh_data_and_data_that_stand_still_are_not(data: Path, limit: float | None) -> None:
+    assert too_old(data, {"quality": {"transactions": {"max_age_days": limit}}}, ["transactions"], NOW) == []
+    assert too_old(data, {}, ["transactions"], NOW) == []
+
+
+def test_a_table_that_the_shop_does_not_have_is_never_too_old(data: Path) -> None:
+    quality = {table: {"max_age_days": 1, "too_old": "stop"} for table in ("stock", "behaviour")}
+    assert too_old(data, {"quality": quality}, ["stock", "behaviour"], NOW) == []
+
+
+def test_another_word_is_a_mistake(data: Path) -> None:
+    with pytest.raises(ParamsError, match=r"quality\.transactions\.too_old"):
+        too_old(data, {"quality": {"transactions": {"too_old": "panic"}}}, ["transactions"], NOW)
