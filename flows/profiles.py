@@ -1,7 +1,7 @@
 """Profiles: named blocks under `profiles` in params.yaml, written over its other blocks when asked for.
 
 Applied to the file itself, comments kept, so that what ran is what stands in params.yaml.
-A value of null takes a name out, so that its default holds again.
+A value of null takes a name out: a parameter has its default again, a model is no longer trained.
 """
 
 from __future__ import annotations
@@ -34,12 +34,23 @@ def _merge(target: MutableMapping[str, Any], wanted: MutableMapping[str, Any], w
         dotted = f"{where}{key}"
         if value is None:
             if key in target:
-                yield f"{dotted}: {_short(target.pop(key))} -> its default"
+                yield f"{dotted}: {_short(target.pop(key))} -> taken out"
         elif isinstance(value, MutableMapping) and isinstance(target.get(key), MutableMapping):
             yield from _merge(target[key], value, f"{dotted}.")
+        elif isinstance(value, MutableMapping) and value and not _stated(value):
+            continue  # it only takes names out, and the block has none
         elif target.get(key, ...) != value:
-            yield f"{dotted}: {_short(target[key]) if key in target else 'its default'} -> {_short(value)}"
-            target[key] = value
+            stated = _stated(value)
+            yield f"{dotted}: {_short(target[key]) if key in target else 'not there'} -> {_short(stated)}"
+            target[key] = stated
+
+
+def _stated(value: Any) -> Any:
+    """A block without its nulls and without inner blocks of nulls only, to be written where there is none yet."""
+    if not isinstance(value, MutableMapping):
+        return value
+    kept = {key: _stated(inner) for key, inner in value.items() if inner is not None}
+    return {key: inner for key, inner in kept.items() if inner != {} or value[key] == {}}
 
 
 def _short(value: Any) -> str:
