@@ -19,7 +19,7 @@ import psutil
 from components.core.errors import ShopError
 from flows.leash import Leashed
 
-GIB_PER_STAGE = 3.0  # what the hungriest stage took on the default data, with room to spare
+GIB_PER_STAGE = 3.0  # a guess at what a stage takes at its peak; --side-by-side overrules it
 TAIL = 40  # lines kept to find a reason in
 
 _held: ContextVar[frozenset[Path]] = ContextVar("locks that this flow holds", default=frozenset())
