@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from components.core.artifacts import write_json
-from components.core.errors import ParamsError
+from components.core.errors import ParamsError, ShopError
 from flows.freshness import too_old
+from flows.graph import Graph, Stage
+from flows.pipeline import pipeline
 
 NOW = datetime(2025, 7, 11, 12, tzinfo=UTC)
 
@@ -43,3 +45,33 @@ def test_a_table_that_the_shop_does_not_have_is_never_too_old(data: Path) -> Non
 def test_another_word_is_a_mistake(data: Path) -> None:
     with pytest.raises(ParamsError, match=r"quality\.transactions\.too_old"):
         too_old(data, {"quality": {"transactions": {"too_old": "panic"}}}, ["transactions"], NOW)
+
+
+@pytest.mark.parametrize("how", ["warn", "stop"])
+def test_the_flow_warns_or_releases_nothing(
+    how: str, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], prefect_server: None
+) -> None:
+    """All stages went well; only the clock has something against the data."""
+    monkeypatch.chdir(data)
+    monkeypatch.setenv("SHOP_DATA", str(data))
+    monkeypatch.setenv("SHOP_HOME", str(data / "shop"))
+    quality = f"quality: {{transactions: {{max_age_days: 10, too_old: {how}}}}}"
+    (data / "params.yaml").write_text(f"applications: [recommendation]\n{quality}\n")
+    edges = {"validate@transactions": (), "package@recommendation": ("validate@transactions",)}
+    stages = {name: Stage(name, "", above, False, (), (), ()) for name, above in edges.items()}
+    asked: list[str] = []
+
+    def release_all(chosen: list[str], *_: object) -> tuple[list[object], list[str]]:
+        asked.extend(chosen)
+        return [], []
+
+    monkeypatch.setattr("flows.pipeline.read_graph", lambda root: Graph(stages))
+    monkeypatch.setattr("flows.pipeline.bring_up_to_date", lambda *_: {})
+    monkeypatch.setattr("flows.pipeline._release_all", release_all)
+    if how == "stop":
+        with pytest.raises(ShopError, match="expected data that end at most 10 days ago"):
+            pipeline()
+    else:
+        assert pipeline() == []
+    assert asked == (["recommendation"] if how == "warn" else [])
+    assert "old data: transactions" in capsys.readouterr().out
