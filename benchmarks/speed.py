@@ -2,6 +2,7 @@
 
 python -m benchmarks.speed                               after `make loop`
 python -m benchmarks.speed --only latency --json FILE
+python -m benchmarks.speed --only sequences --sequences FILE --minutes 20
 
 latency    POST /recommend of the live release beside BentoML's own empty endpoint, at 100 requests
            a second (open loop), in turns so that both meet the same machine
@@ -9,6 +10,8 @@ scoring    ten items of the whole catalogue for every customer: our ALS beside i
            on the same factors; and the released ensemble with all that belongs to it
 featurise  candidates and features of one fold beside plain pandas (recency, frequency, gaps and
            popularity alone) and beside the bare Polars scan of the same table
+sequences  nDCG@10 reached in the same minutes: our transformer beside RecTools' SASRec with softmax
+           loss, on FILE (see benchmarks/sequential.py); left out where no FILE is given
 """
 
 from __future__ import annotations
@@ -32,12 +35,13 @@ import numpy as np
 import polars as pl
 
 from benchmarks.load import timed
+from benchmarks.peer_network import sequence_models
 from benchmarks.report import publish
 from components import releases
 from components.core.errors import ReleaseError
 from components.core.model import make_model
 from components.core.splits import fold_table
-from components.recommendation.answer import Answerer
+from components.recommendation.answer import Answerer, request_milliseconds
 from components.recommendation.histories import Histories
 from components.recommendation.pairs import candidate_items, pair_features
 from components.settings import settings
@@ -48,21 +52,31 @@ Row = dict[str, Any]
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the parts, print one table, write its JSON."""
-    parts: dict[str, Callable[[Answerer], list[Row]]] = {
-        "latency": latency,
-        "scoring": scoring,
-        "featurise": featurising,
-    }
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.split("\n")[0])
     parser.add_argument("--json", type=Path, help="write the result here too")
-    parser.add_argument("--only", default=",".join(parts), help="which parts, with commas")
+    parser.add_argument("--only", help="which parts, with commas; default: all that can be timed")
+    parser.add_argument("--sequences", type=Path, help="a Parquet file with user_id and items")
+    parser.add_argument("--minutes", type=float, default=20, help="of training for each sequence model")
     asked = parser.parse_args(arguments)
+    names = asked.only.split(",") if asked.only else [*PARTS, *(["sequences"] if asked.sequences else [])]
+    rows: list[Row] = []
+    what = asked.sequences.parent.name if asked.sequences else "none"
+    if timed_here := [name for name in names if name != "sequences"]:
+        version, answerer = _live()
+        what = f"release {version}"
+        rows += [row for name in timed_here for row in PARTS[name](answerer)]
+    if "sequences" in names:
+        if asked.sequences is None:
+            parser.error("the part sequences expects --sequences FILE")
+        rows += sequence_models(asked.sequences, asked.minutes)
+    publish("speed", what, rows, shipped="recommend: known customers", json_file=asked.json)
+
+
+def _live() -> tuple[str, Answerer]:
     version = releases.live("recommendation")
     if version is None:
         raise SystemExit("expected a live release to time, found none; run `make loop` first")
-    answerer = Answerer.load(releases.release_path("recommendation", version))
-    rows = [row for part in asked.only.split(",") for row in parts[part](answerer)]
-    publish("speed", f"release {version}", rows, shipped="recommend: known customers", json_file=asked.json)
+    return version, Answerer.load(releases.release_path("recommendation", version))
 
 
 def latency(answerer: Answerer) -> list[Row]:
@@ -144,11 +158,12 @@ def scoring(answerer: Answerer) -> list[Row]:
         "implicit: recommend": _best(lambda: peer.recommend(users, matrix, N=10, recalculate_user=True)),
         "als: whole catalogue": _best(lambda: ours.candidates(queries, 10)),
         "release: pool, features, members, ensemble": _best(partial(answerer.rank, histories.part(0, min(n, 500))), 2),
+        "release: one request at a time, processor time": request_milliseconds(answerer) / 1e3,
     }
-    counts = [n, n, min(n, 500)]
+    counts = [n, n, min(n, 500), 1]
     rates = {name: count / took for (name, took), count in zip(seconds.items(), counts, strict=True)}
     base = rates["implicit: recommend"]
-    kinds = ("peer", "single", answerer.scorer.kind)
+    kinds = ("peer", "single", answerer.scorer.kind, answerer.scorer.kind)
     return [
         _row(name, kind, {"per second": rate, "ratio": base / rate}, seconds[name])
         for (name, rate), kind in zip(rates.items(), kinds, strict=True)
@@ -233,6 +248,12 @@ def _row(name: str, kind: str, metrics: dict[str, Any], seconds: float) -> Row:
     plain = {metric: float(value) for metric, value in metrics.items()}
     return {"name": name, "kind": kind, "metrics": plain, "seconds": float(seconds)}
 
+
+PARTS: dict[str, Callable[[Answerer], list[Row]]] = {
+    "latency": latency,
+    "scoring": scoring,
+    "featurise": featurising,
+}
 
 if __name__ == "__main__":
     main()
