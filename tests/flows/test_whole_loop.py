@@ -130,7 +130,7 @@ def test_a_deployment_moves_the_live_pointer(shop: Path, server: dict[str, str])
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_again_and_after_one_hyper_parameter(shop: Path) -> None:
     """Follows the test above: nothing is left to do, then one model and what depends on it."""
     if live(shop) is None:
@@ -139,7 +139,7 @@ def test_again_and_after_one_hyper_parameter(shop: Path) -> None:
     said = pipeline(shop)
     assert "nothing to do" in said and "next: make serve" in said
     assert {line.split()[1] for line in said.splitlines() if line.startswith(("done", "same", "kept"))} == {
-        f"collect@{table}" for table in ("behaviour", "products", "transactions")
+        f"collect@{table}" for table in ("behaviour", "products", "stock", "transactions")
     }
 
     params = shop / "params.yaml"
@@ -154,6 +154,17 @@ def test_again_and_after_one_hyper_parameter(shop: Path) -> None:
     assert "ndcg@10" in run(shop, "dvc", "metrics", "show")
     run(shop, "dvc", "plots", "show")
     assert (shop / "data" / "plots" / "index.html").is_file()
+
+    withdrawn = live(shop)
+    assert version is not None
+    command = ("rollback", "recommendation", version, "--why", "wrong prices")
+    run(shop, sys.executable, "-m", "flows.release", *command)
+    changed = params.read_text().replace("  transactions:\n    quar", "  transactions:\n    max_age_days: 30\n    quar")
+    params.write_text(changed)
+    said = pipeline(shop)
+    assert f"{withdrawn} was withdrawn (wrong prices), not released again; {version} stays live" in said
+    assert live(shop) == version
+    assert "old data: transactions: expected data that end at most 30 days ago" in said
 
 
 @pytest.mark.slow
