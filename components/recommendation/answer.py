@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -21,6 +22,7 @@ from typing import Self, cast
 
 import numpy as np
 import polars as pl
+from threadpoolctl import ThreadpoolController
 
 from components.core.bundle import Bundle, load_bundle
 from components.core.errors import DataError
@@ -103,6 +105,7 @@ class Answerer:
         self.prepared: Prepared | None = None
         self._own_holds: bool | None = None
         self._failures = 0
+        self._pools = ThreadpoolController()  # finds what the members have loaded
         self._remembered = lru_cache(REMEMBERED)(self._answer)
         self._bestsellers = np.argsort(-self.statistics.popularity, kind="stable").astype(np.int32)
         self._by_category = _split(self.statistics.category, self._bestsellers)
@@ -184,6 +187,10 @@ class Answerer:
 
     def rank(self, histories: Histories) -> list[Ranking]:
         """Each query's candidates by what ships, best first, with what they were scored from."""
+        with self._threads(len(histories)):
+            return self._rank(histories)
+
+    def _rank(self, histories: Histories) -> list[Ranking]:
         offsets, items = candidate_items(histories, self.statistics, self.pool)
         members, features = self.scorer.inputs(histories, offsets, items)
         scores = self.scorer.combine(members, features, offsets)
@@ -198,7 +205,15 @@ class Answerer:
         """Reasons of each query's items; whether own purchases need trying is found out on the first call."""
         if self._own_holds is None:
             self._own_holds = holds(self._sample(), self.scorer)
-        return explain(past, self.scorer, self._own_holds)
+        with self._threads(len(past)):
+            return explain(past, self.scorer, self._own_holds)
+
+    def _threads(self, n_queries: int) -> AbstractContextManager[object]:
+        """One thread for one query: others would spin, waiting for work too small to share; a batch shares it.
+
+        Where requests overlap, the last to leave may keep the limit for the process, which then serves no worse.
+        """
+        return self._pools.limit(limits=1) if n_queries == 1 else nullcontext()
 
     def spread(self, n: int) -> list[Histories]:
         """Histories of at most `n` customers, spread over all of them."""

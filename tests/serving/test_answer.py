@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from benchmarks.reasons import faithful
 from components.core.errors import DataError
@@ -17,6 +18,7 @@ from components.recommendation.answer import RUNGS, Answer, Answerer, Ask, reque
 from components.recommendation.histories import Histories
 from components.recommendation.prepared import prepare
 from components.recommendation.reasons import Kind, Past, Reason, explain, lowered, words
+from components.recommendation.scoring import Scorer
 
 PRODUCTS = st.sampled_from([f"p{number}" for number in range(0, 120, 3)] + ["no such product", "p119"])
 ASKS = st.builds(
@@ -264,3 +266,20 @@ def test_a_request_is_timed_alone_and_by_processor_time(answerer: Answerer, monk
     monkeypatch.setattr(Answerer, "rank", busy)
     assert 5 <= request_milliseconds(answerer, 7) < 15
     assert asked == [1] * 8, "seven customers after one request that warms up, each alone"
+
+
+def test_one_request_wakes_no_other_threads(answerer: Answerer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that wait for work spin: on a busy machine they cost eight times the request itself."""
+    seen: dict[int, set[int]] = {}
+    inputs = Scorer.inputs
+
+    def watched(scorer: Scorer, histories: Histories, *rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seen.setdefault(len(histories), set()).update(pool["num_threads"] for pool in threadpool_info())
+        return inputs(scorer, histories, *rest)
+
+    monkeypatch.setattr(Scorer, "inputs", watched)
+    with threadpool_limits(2):
+        (ranking,) = answerer.rank(answerer.histories.part(0, 1))
+        answerer.rank(answerer.histories.part(0, 3))
+        after = {pool["num_threads"] for pool in threadpool_info()}
+    assert len(ranking.items) and seen == {1: {1}, 3: after} and after == {2}
