@@ -43,7 +43,7 @@ serve: setup ## answer requests with the live release, on loopback
 	@$(RUN) bentoml serve serving.service:Shop --host $(or $(HOST),127.0.0.1) --port $(or $(PORT),3000)
 
 test: setup ## run every test (TESTS=tests/core only some, JOBS=2 at once)
-	@$(RUN) python -m pytest -n $(or $(JOBS),2) --dist loadfile $(TESTS)
+	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(or $(JOBS),2) --dist loadfile $(TESTS)
 
 check: setup ## lint, format, types, and who may import whom
 	@$(RUN) ruff check .

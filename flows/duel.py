@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,11 +105,9 @@ def show(application: Application, rows: Rows, folder: Path, catalogue: Path | N
     queries, pool, back = rows.queries, rows.pool, None
     if catalogue is not None and (recode := recoding(application.name)) is not None:
         queries, pool, back = recode(catalogue, folder, queries, pool)
-    began = time.perf_counter()
     scores = bundle.predict(queries, pool)
-    milliseconds = 1000 * (time.perf_counter() - began) / max(queries.height, 1)
     outcomes = application.outcomes(back(scores) if back else scores, rows.queries, rows.truth, rows.pool)
-    costs = {"ms_per_query": milliseconds, "mb": folder_bytes(folder) / 1e6}
+    costs = {"ms_per_query": application.milliseconds(folder), "mb": folder_bytes(folder) / 1e6}
     return Showing(outcomes, {**figures(application, outcomes), **costs})
 
 

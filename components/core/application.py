@@ -41,6 +41,7 @@ class Application:
                   says which rows make the figures of the whole
     stack         LightGBM's objective and what belongs to it
     package       writes what serving needs beside the models (catalogue, histories, ...)
+    milliseconds  processor time of one request, answered from a bundle's folder
     gates         floors and slacks from the application's `gates` block
     """
 
@@ -57,6 +58,7 @@ class Application:
     objective: Objective
     stack: Mapping[str, Any]
     package: Callable[[Path, Path], None]
+    milliseconds: Callable[[Path], float]
     gates: Callable[[Mapping[str, Any]], Sequence[Gate]]
 
     @property

@@ -15,7 +15,7 @@ from components.core.bundle import read_bundle
 from components.core.gate import Gate
 from components.core.metrics import ndcg_objective, ranking_outcomes
 from components.core.params import Params, parse
-from components.recommendation.answer import Answerer
+from components.recommendation.answer import Answerer, request_milliseconds
 from components.recommendation.features import featurise
 from components.recommendation.prepared import prepare
 
@@ -36,7 +36,7 @@ class GateParams(Params):
     slack: float = Field(0.003, ge=0, description="nDCG@10 that may be lost against the live release.")
     slice_slack: float = Field(0.015, ge=0, description="The same within one protected slice.")
     protected: tuple[str, ...] = ("history=1-9 baskets", "history=10-49 baskets", "history=50+ baskets")
-    ms_per_query: float = Field(25.0, gt=0)
+    ms_per_query: float = Field(50.0, gt=0, description="Processor time of one request that is not prepared.")
     max_mb: float = Field(2000.0, gt=0)
 
 
@@ -136,5 +136,6 @@ APPLICATION = Application(
         ]
     },
     package=package,
+    milliseconds=lambda bundle: request_milliseconds(Answerer.load(bundle)),
     gates=gates,
 )  # fmt: skip

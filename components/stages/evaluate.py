@@ -169,7 +169,7 @@ def _gate_figures(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def _budget(params: dict[str, Any]) -> float:
-    return float((params.get("gates") or {}).get("ms_per_query", 25.0))
+    return float((params.get("gates") or {}).get("ms_per_query", 50.0))
 
 
 def _skipped(data: Path, names: list[str]) -> dict[str, str]:
