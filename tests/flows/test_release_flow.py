@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 
 from components import releases
+from components.core.application import load_application
 from components.core.artifacts import seal, write_json
 from components.core.bundle import FORMAT
 from components.core.errors import ReleaseError, ReleaseRefused, ShopError
@@ -65,10 +66,10 @@ def package(shop: Path, model: str, days: int = 0) -> str:
     shutil.rmtree(bundle, ignore_errors=True)
     train = pl.read_parquet(features / "test" / "train.parquet")
     make_model(NAME, model, {}).fit(train).save(bundle / "members" / model)
-    shutil.copy(features / "catalogue.parquet", bundle / "catalogue.parquet")
     shipped = {"name": model, "kind": "single", "reason": "test"}
     manifest = {"format": FORMAT, "application": NAME, "shipped": shipped, "members": [model], "params": {}}
     write_json(bundle / "manifest.json", manifest | {"as_of": (AS_OF + timedelta(days=days)).isoformat()})
+    load_application(NAME).package(features, bundle)
     seal(bundle)
     return releases.version_of(bundle)
 
