@@ -29,6 +29,11 @@ def evaluate(application: str) -> None:
     found = {fold: _outcomes(chosen, data, fold, params) for fold in ("validation", "test")}
     rows = {name: _row(chosen, data, name, found) for name in found["test"]}
     shipped, gain = choose(chosen, rows, found["test"], _budget(params))
+    for name in rows:
+        if rows[name]["kind"] == "ensemble":
+            rows[name]["gain"] = asdict(
+                paired(found["test"][name], found["test"][gain["over"]], chosen.primary, _sign(chosen))
+            )
     metrics = {
         "application": application,
         "primary": chosen.primary,
@@ -110,8 +115,7 @@ def choose(
     Both are best on validation. The ensemble ships only where the test confirms its gain beyond
     noise (paired bootstrap) and it keeps to the latency budget.
     """
-    metric = application.primary
-    sign = 1 if application.metrics[metric] == "higher" else -1
+    metric, sign = application.primary, _sign(application)
     best = {
         kind: max(
             (name for name in rows if rows[name]["kind"] == kind),
@@ -127,7 +131,8 @@ def choose(
         return {"name": single, "kind": "single", "reason": f"{single} ships: no ensemble was asked for"}, nothing
     interval = paired(outcomes[ensemble], outcomes[single], metric, sign)
     gain = {"metric": metric, "of": ensemble, "over": single, **asdict(interval)}
-    words = f"{sign * interval.mean:+.4f} {metric} [{interval.low:+.4f}, {interval.high:+.4f}] against {single}"
+    words = f"{interval.mean:+.4f} {metric} [{interval.low:+.4f}, {interval.high:+.4f}] against {single}"
+    words += _closest(outcomes, rows, ensemble, single, metric, sign)
     milliseconds = rows[ensemble]["ms_per_query"]
     if sign * rows[ensemble]["validation"][metric] <= sign * rows[single]["validation"][metric]:
         reason = f"{single} ships: validation prefers it to every ensemble (on the test {ensemble} had {words})"
@@ -141,6 +146,24 @@ def choose(
         reason = f"{ensemble} ships: validation chose it and the test confirms {words}"
         return {"name": ensemble, "kind": "ensemble", "reason": reason}, gain
     return {"name": single, "kind": "single", "reason": reason}, gain
+
+
+def _sign(application: Application) -> int:
+    return 1 if application.metrics[application.primary] == "higher" else -1
+
+
+def _closest(
+    outcomes: dict[str, pl.DataFrame], rows: dict[str, Any], ensemble: str, single: str, metric: str, sign: int
+) -> str:
+    """Said where another single model than validation's choice did better on the test: the gain over that one."""
+    singles = [name for name in rows if rows[name]["kind"] == "single"]
+    closest = max(singles, key=lambda name: sign * rows[name]["metrics"][metric]["mean"])
+    if closest == single:
+        return ""
+    found = paired(outcomes[ensemble], outcomes[closest], metric, sign)
+    return (
+        f", and {found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}] against {closest}, the best single model there"
+    )
 
 
 def paired(ours: pl.DataFrame, theirs: pl.DataFrame, metric: str, sign: int = 1) -> Interval:

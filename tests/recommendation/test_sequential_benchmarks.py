@@ -15,7 +15,10 @@ from components.core.model import make_model
 from components.recommendation.histories import Histories
 
 N_ITEMS = 20
-TINY_NETWORK = "{target: next_item, habit_days: [], min_support: 1, dim: 16, batch: 16, learning_rate: 0.01, epochs: 8, length: 10}"
+TINY_NETWORK = (
+    "{target: next_item, habit_days: [], min_support: 1, dim: 16, batch: 16, "
+    "learning_rate: 0.01, epochs: 8, length: 10}"
+)
 TINY_MEMBERS = f"""
 default:
   models:
