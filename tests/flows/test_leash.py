@@ -34,6 +34,17 @@ def below(pid: int) -> list[psutil.Process]:
         return []
 
 
+def started(command: list[str], folder: Path) -> tuple[Leashed, list[psutil.Process]]:
+    """The running command and the three processes that it takes: leash, command, the command's child.
+
+    Others below this process are left out: the server that other tests share is one.
+    """
+    others = set(below(os.getpid()))
+    leashed = Leashed(command, folder)
+    assert eventually(lambda: len(set(below(os.getpid())) - others) >= 3)
+    return leashed, [process for process in below(os.getpid()) if process not in others]
+
+
 def gone(processes: list[psutil.Process]) -> bool:
     return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
 
@@ -45,10 +56,7 @@ def test_output_and_status_come_through(tmp_path: Path) -> None:
 
 
 def test_stop_ends_the_grandchildren_too(tmp_path: Path) -> None:
-    leashed = Leashed([sys.executable, "-c", NESTED], tmp_path)
-    me = os.getpid()
-    assert eventually(lambda: len(below(me)) >= 3)
-    family = below(me)
+    leashed, family = started([sys.executable, "-c", NESTED], tmp_path)
     leashed.stop()
     assert leashed.wait() != 0
     assert gone(family)
@@ -82,9 +90,7 @@ list(leashed.output)
 
 def test_kill_9_of_the_command_ends_what_it_left_behind(tmp_path: Path) -> None:
     """DVC killed while its stage runs: the stage must not go on writing."""
-    leashed = Leashed([sys.executable, "-c", NESTED], tmp_path)
-    assert eventually(lambda: len(below(os.getpid())) >= 3)
-    family = below(os.getpid())
+    leashed, family = started([sys.executable, "-c", NESTED], tmp_path)
     command = next(process for process in family if process.parent() and NESTED in process.cmdline()
                    and str(ROOT / "flows" / "leash.py") not in process.cmdline())  # fmt: skip
     command.kill()

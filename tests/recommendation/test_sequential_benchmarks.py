@@ -63,7 +63,7 @@ def test_measures_by_hand() -> None:
 
 def test_objective_is_the_mean_over_all_questions() -> None:
     labels, offsets = np.array([0, 1, 0, 0.0]), np.array([0, 2, 4])
-    judged = objective("mrr@20")(np.array([0.9, 0.5, 0.3, 0.2]), labels, offsets)
+    judged = objective("mrr@20")(np.array([0.9, 0.5, 0.3, 0.2]), labels, offsets, np.ones(2))
     assert judged == pytest.approx(0.25)  # the answer at rank 2, and one question without its answer
 
 
