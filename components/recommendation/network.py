@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -136,9 +137,9 @@ class Network(WholeCatalogue):
         self._net: SequenceNet | None = None
         self._table: Tensor | None = None
 
+    @abstractmethod
     def _mixer(self) -> nn.Module:
         """(n_rows, width, dim) to the same shape; a step must not see later ones."""
-        raise NotImplementedError
 
     def fit(self, train: pl.DataFrame, valid: pl.DataFrame | None = None, scratch: Path | None = None) -> Self:
         """Learn from every customer's sequence; `valid` (customer, item) holds what came next.

@@ -7,6 +7,8 @@ in a way of its own.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import polars as pl
 
@@ -15,14 +17,14 @@ from components.recommendation.histories import Histories
 CHUNK_VALUES = 16_000_000  # scores held at once: 64 MB of float32
 
 
-class WholeCatalogue:
+class WholeCatalogue(ABC):
     """A recommender that can score every item of its catalogue for a chunk of queries."""
 
     n_items: int = 0  # until fitted, so that an unfitted model gets as far as saying so
 
+    @abstractmethod
     def scores(self, histories: Histories) -> np.ndarray:
         """Relevance of every item, (n_queries, n_items) float32; NaN where it cannot say."""
-        raise NotImplementedError
 
     def scores_at(self, histories: Histories, offsets: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Relevance of chosen items, (n_pairs,) float32: row q owns items[offsets[q]:offsets[q + 1]]."""
