@@ -14,7 +14,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +26,7 @@ from threadpoolctl import ThreadpoolController
 from components.core.bundle import Bundle, load_bundle
 from components.core.errors import DataError
 from components.core.params import parse
+from components.recommendation.ask import Answer, Ask, Item
 from components.recommendation.catalogue import Catalogue
 from components.recommendation.histories import Histories
 from components.recommendation.pairs import PoolParams, candidate_items
@@ -52,44 +52,6 @@ RUNGS = ("ensemble", "single", "neighbours", "category", "popular")
 REMEMBERED = 4096  # answers, each a few kilobytes: product pages ask with the same one product again and again
 PROBED = 10  # customers on whom it is tried whether own purchases lift scores
 PER_CATEGORY = 30  # bestsellers that the category rung takes from each category
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What is asked. Products in `recent` and `basket` are evidence and are never answered."""
-
-    customer_id: str | None = None
-    recent: tuple[str, ...] = ()
-    basket: tuple[str, ...] = ()
-    k: int = 10
-    exclude: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    departments: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One recommended product; scores compare only within one rung of one answer."""
-
-    product_id: str
-    title: str
-    category: str | None
-    score: float
-    rung: str
-    reason: str
-    kind: str
-    evidence: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Best first. `rung` answered the first item; `unknown` are products that the release does not know."""
-
-    items: list[Item]
-    rung: str
-    known_customer: bool
-    unknown: list[str]
-
 
 # a rung's name, its items and scores best first, and the reasons of chosen ones
 Found = tuple[str, np.ndarray, np.ndarray, Callable[[np.ndarray], list[Reason]]]

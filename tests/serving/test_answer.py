@@ -14,7 +14,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from benchmarks.reasons import faithful
 from components.core.errors import DataError
-from components.recommendation.answer import RUNGS, Answer, Answerer, Ask, request_milliseconds
+from components.recommendation.answer import RUNGS, Answerer, request_milliseconds
+from components.recommendation.ask import Answer, Ask
 from components.recommendation.histories import Histories
 from components.recommendation.prepared import prepare
 from components.recommendation.reasons import Kind, Past, Reason, explain, lowered, words
