@@ -2,8 +2,11 @@
 
 The project's own models answer, all items are ranked, and the project's own ensembles combine them
 over the union of the models' best items; an answer outside that union counts as missed. Ensembles
-learn on the first half of the validation questions and are compared with the single models on the
-second half, which chooses; learned anew on all of validation, they answer the test once.
+learn on one half of the validation questions and answer the other, both ways round, which chooses
+between them and the single models; learned anew on all of validation, they answer the test once.
+
+How often an item occurs is no input here: leave-one-out tests on data with a least count per item
+would let a trained ensemble read from it how many of the item's events were held out.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from components.recommendation.ranking import WholeCatalogue, best
 log = logging.getLogger(__name__)
 
 KEYS = ("query", "item")
-FEATURES = ("item_count", "history_length", "events_since")
+FEATURES = ("history_length", "events_since")
 NEVER = 10_000_000  # the rank of an answer that was not given
 QUESTIONS_AT_ONCE = 400
 
@@ -74,6 +77,10 @@ class Answers:
     pool: pl.DataFrame
     truth: pl.DataFrame
     ranks: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def part(self, queries: pl.Expr) -> Answers:
+        """Pool and truth of some questions."""
+        return Answers(self.pool.filter(queries), self.truth.filter(queries), self.ranks)
 
 
 def events_table(lists: pl.DataFrame, days: Callable[[pl.Expr, pl.Expr], pl.Expr], basket: pl.Expr) -> pl.DataFrame:
@@ -127,7 +134,7 @@ def _params(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != "model"}
 
 
-def ask(models: Mapping[str, WholeCatalogue], questions: Questions, task: Task, popularity: np.ndarray) -> Answers:
+def ask(models: Mapping[str, WholeCatalogue], questions: Questions, task: Task) -> Answers:
     """Rank all items by every model, and pool the best of each."""
     parts: list[pl.DataFrame] = []
     ranks: dict[str, list[np.ndarray]] = {name: [] for name in models}
@@ -137,7 +144,7 @@ def ask(models: Mapping[str, WholeCatalogue], questions: Questions, task: Task, 
         scores = {name: _scores(model, histories, task) for name, model in models.items()}
         for name, found in scores.items():
             ranks[name].append(rank_of(found, answers))
-        parts.append(_pool(scores, histories, task, popularity, start))
+        parts.append(_pool(scores, histories, task, start))
     truth = pl.DataFrame({"query": np.arange(len(questions), dtype=np.int32), "item": questions.answers})
     truth = truth.with_columns(pl.col("item").cast(pl.Int32), label=pl.lit(1.0, pl.Float32))
     return Answers(pl.concat(parts), truth, {name: np.concatenate(each) for name, each in ranks.items()})
@@ -163,9 +170,7 @@ def rank_of(scores: np.ndarray, answers: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _pool(
-    scores: Mapping[str, np.ndarray], histories: Histories, task: Task, popularity: np.ndarray, first: int
-) -> pl.DataFrame:
+def _pool(scores: Mapping[str, np.ndarray], histories: Histories, task: Task, first: int) -> pl.DataFrame:
     listed = []
     for found in scores.values():
         items, values = best(found, task.top)
@@ -179,7 +184,6 @@ def _pool(
             "query": (first + rows).astype(np.int32),
             "item": items.astype(np.int32),
             **columns,
-            "item_count": popularity[items],
             "history_length": np.diff(histories.offsets)[rows].astype(np.float32),
             "events_since": _events_since(histories, rows, items, task.n_items),
         }
@@ -233,39 +237,37 @@ def run(task: Task, members: Mapping[str, Any], ensembles: Mapping[str, Any]) ->
     """Fit, validate, choose, and answer the test once: the arguments of `publish`."""
     started = time.perf_counter()
     models, seconds = fit_members(members, task.train, task.valid)
-    popularity = _popularity(task.train, task.n_items)
-    validation = ask(models, task.validation, task, popularity)
+    validation = ask(models, task.validation, task)
     log.info("validation asked after %.0f s", time.perf_counter() - started)
-    half = len(task.validation) // 2
-    judged = {name: ranks[half:] for name, ranks in validation.ranks.items()}
-    judged |= {name: ranks[half:] for name, ranks in combine(task, ensembles, validation, half, validation)[0].items()}
+    judged = validation.ranks | cross_fitted(task, ensembles, validation)
     if task.final is not None:
         models, again = fit_members(members, task.final, None)
         seconds = {name: seconds[name] + again[name] for name in members}
-        popularity = _popularity(task.final, task.n_items)
-    test = ask(models, task.test, task, popularity)
-    combined, spent = combine(task, ensembles, validation, len(task.validation), test)
+    test = ask(models, task.test, task)
+    combined, spent = combine(task, ensembles, validation, test)
     log.info("test answered after %.0f s", time.perf_counter() - started)
     return _verdict(task, judged, test.ranks | combined, seconds | spent, list(ensembles))
 
 
-def _popularity(train: pl.DataFrame, n_items: int) -> np.ndarray:
-    return np.log1p(np.bincount(train["item"].to_numpy(), minlength=n_items)).astype(np.float32)
+def cross_fitted(task: Task, ensembles: Mapping[str, Any], asked: Answers) -> dict[str, np.ndarray]:
+    """Ranks by ensembles that learned on the other half of the questions."""
+    early = pl.col("query") < len(task.validation) // 2
+    halves = [asked.part(early), asked.part(~early)]
+    parts = [combine(task, ensembles, halves[1 - place], halves[place])[0] for place in (0, 1)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in ensembles}
 
 
 def combine(
-    task: Task, ensembles: Mapping[str, Any], learned: Answers, n_learned: int, asked: Answers
+    task: Task, ensembles: Mapping[str, Any], learned: Answers, asked: Answers
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Ensembles fitted on the first `n_learned` questions of `learned`: ranks in `asked`, and seconds."""
+    """Ensembles fitted on `learned`: ranks of the answers in `asked`, and seconds."""
     spec = PoolSpec(
         KEYS, tuple(learned.ranks), FEATURES, "rank", objective(task.metrics[0]), dict(APPLICATION.stack)
     )  # fmt: skip
-    first = pl.col("query") < n_learned
-    pool, truth = learned.pool.filter(first), learned.truth.filter(first)
     ranks, seconds = {}, {}
     for name, values in ensembles.items():
         started = time.perf_counter()
-        ensemble = make_ensemble(name, spec, values or {}).fit(pool, truth)
+        ensemble = make_ensemble(name, spec, values or {}).fit(learned.pool, learned.truth)
         ranks[name] = pooled_ranks(predict(ensemble, asked.pool)["score"].to_numpy(), asked.pool, asked.truth)
         seconds[name] = time.perf_counter() - started
         log.info("%s: %s", name, {key: round(value, 3) for key, value in list(ensemble.weights().items())[:8]})

@@ -15,8 +15,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.next_item import ask, fit_members, values_of
 from benchmarks.sequential import chosen, leave_one_out
 from components.core.artifacts import read_json
@@ -57,7 +55,7 @@ def _ours(file: Path, params: dict[str, Any]) -> tuple[float, float, dict[str, A
     """nDCG@10 of the test, seconds of the fit, and the parameters with their defaults."""
     task = leave_one_out(file)
     models, seconds = fit_members({NAME: params}, task.train, task.valid)
-    ranks = ask(models, task.test, task, np.zeros(task.n_items)).ranks[NAME]
+    ranks = ask(models, task.test, task).ranks[NAME]
     model: Any = models[NAME]
     return float(values_of(METRIC, ranks).mean()), seconds[NAME], model.params.model_dump()
 

@@ -80,7 +80,7 @@ def test_pool_holds_the_best_of_every_model_and_no_seen_item(tmp_path: Path) -> 
         "popularity": make_model("recommendation", "popularity", {}).fit(task.train),
         "session_knn": make_model("recommendation", "session_knn", {"session": "customer"}).fit(task.train),
     }
-    answers = ask(models, task.test, task, np.arange(N_ITEMS, dtype=np.float32))
+    answers = ask(models, task.test, task)
     histories = task.test.histories
     seen = pl.DataFrame({"query": histories.rows().astype(np.int32), "item": histories.items})
     assert answers.pool.join(seen, on=["query", "item"], how="semi").is_empty()
