@@ -25,20 +25,24 @@ def outcomes(scores: pl.DataFrame, queries: pl.DataFrame, truth: pl.DataFrame, p
     bias        sum (median - y), of sum |y|: above 0 where too much was forecast
     wmae        sum weight |y - median|, of sum weight (`weight` of truth; 1 where it has none)
     coverage    periods with y within [lowest, highest quantile], of periods; null with one quantile only
-    rmsse       root mean squared error over that of the one-step naive forecast on the history from its
-                first sale on (Hyndman and Koehler 2006, as in the M5 contest); null where that never changes
+    rmsse       root mean squared error over that of the one-step naive forecast (Hyndman and Koehler 2006),
+                as in the M5 contest: one figure per series, over the periods of all its origins, against the
+                history from its first sale to its first origin; it stands in the row of that origin, the
+                others are null, and so is a series whose history never changes
 
     Slices: series_class, level, age ("new", "established") and promoted ("yes", "no": a mailer or display
     in the periods asked for). The median is the quantile nearest to .5.
     """
-    asked = queries.select("query", "origin", "period_days")
+    asked = queries.select("query", "series_id", "origin", "period_days")
     cells = by_period(scores, truth).join(asked, on="query", how="inner", maintain_order="left")
     steps = range(1, int(queries["horizon"].max() or 0) + 1)  # type: ignore[arg-type]
-    sums = cells.group_by("query", maintain_order=True).agg(*_ratios(), *_by_step(steps), mse=_error().pow(2).mean())
-    about = queries.select("query", **_slices(queries), scale=_naive_error(), headline=pl.lit(True))
-    joined = about.join(sums, on="query", how="left", maintain_order="left")
-    rmsse = pl.when(pl.col("scale") > 0).then((pl.col("mse") / pl.col("scale")).sqrt())
-    return joined.with_columns(rmsse=rmsse).drop("mse", "scale")
+    found = queries.select("query", **_slices(queries), headline=pl.lit(True))
+    for part in (
+        cells.group_by("query", maintain_order=True).agg(*_ratios(), *_by_step(steps)),
+        _scaled_errors(cells, queries),
+    ):
+        found = found.join(part, on="query", how="left", maintain_order="left")
+    return found
 
 
 def by_period(scores: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
@@ -91,6 +95,15 @@ def _by_step(steps: range) -> list[pl.Expr]:
     return [
         value.filter(ahead == step).first().alias(f"wape@{step}{of}") for step in steps for of, value in pairs.items()
     ]
+
+
+def _scaled_errors(cells: pl.DataFrame, queries: pl.DataFrame) -> pl.DataFrame:
+    """query of each series' first origin, rmsse over the periods of all origins."""
+    errors = cells.group_by("series_id", maintain_order=True).agg(mse=_error().pow(2).mean())
+    first = queries.sort("origin", "query").unique("series_id", keep="first", maintain_order=True)
+    scaled = first.select("query", "series_id", scale=_naive_error()).filter(pl.col("scale") > 0)
+    joined = scaled.join(errors, on="series_id", how="inner", maintain_order="left")
+    return joined.select("query", rmsse=(pl.col("mse") / pl.col("scale")).sqrt())
 
 
 def _naive_error() -> pl.Expr:

@@ -99,6 +99,18 @@ def test_a_history_that_never_changes_has_no_scale() -> None:
     assert found.to_list() == [None, None, 1.0], "an unknown week has no change to or from it"
 
 
+def test_scaled_errors_stand_once_per_series_against_its_first_history() -> None:
+    queries = asked([[2.0, 4.0, 50.0], [2.0, 4.0]], horizon=1).with_columns(
+        series_id=pl.lit("one"), origin=pl.Series([ORIGIN + timedelta(weeks=2), ORIGIN])
+    )
+    scores, truth = table("score", [[[1.0]], [[3.0]]], [0.5]), units([[3.0], [4.0]], [0.5])
+    later = (pl.col("query") == 0).cast(pl.Int64) * pl.duration(weeks=2)
+    found = outcomes(
+        scores.with_columns(pl.col("week") + later), queries, truth.with_columns(pl.col("week") + later), POOL
+    )
+    assert found["rmsse"].to_list() == [None, pytest.approx(math.sqrt((4 + 1) / 2 / 4))]
+
+
 def test_slices_say_class_level_age_and_whether_a_promotion_is_asked_about() -> None:
     mailer = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.2], [1.0, 1.0]]
     queries = asked([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]], known_mailer=mailer, level=["product", "store", "store"])

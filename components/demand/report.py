@@ -1,0 +1,275 @@
+"""What evaluate's page shows of forecasts: pictures, and the tables behind them for `dvc plots`.
+
+Everything is drawn from the test window: its queries and truth, the scores of models and ensembles, and
+what the ensembles learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from components.core.artifacts import read_json
+from components.core.figures import canvas, svg
+from components.core.splits import fold_table
+from components.demand.outcomes import outcomes
+
+N_FANS = 12
+N_COLUMNS = 3
+SHOWN_PERIODS = 26  # of history before the first origin
+MOST_LINES = 8  # models in one picture; the shipped one is always among them
+INK, BAND, TRUTH = "#0b7a75", "#9fd3cf", "#1c2733"
+
+
+def pictures(data: Path, metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(title, SVG) for the page of data/<application>, of which `metrics` are the figures."""
+    shipped, tables = metrics["shipped"]["name"], plots(data, metrics)
+    shown = _shown(metrics)
+    few = {stem: table.filter(pl.col("name").is_in(shown)) for stem, table in tables.items()}
+    drawn = [
+        (f"Forecasts of {shipped} and what happened", fans_picture(data, shipped)),
+        ("Error by periods ahead", step_picture(few["by_step"], shown)),
+        ("Error by volume class", class_picture(few["by_class"], shown)),
+        ("Calibration: how often sales stay below each quantile", calibration_picture(few["calibration"], shown)),
+    ]
+    weights = [(f"Weights of {name}", weights_picture(table)) for name, table in weight_tables(data).items()]
+    return drawn + weights
+
+
+def plots(data: Path, metrics: Mapping[str, Any]) -> dict[str, pl.DataFrame]:
+    """Tables over all models by the stem of their CSV file: by_step, by_class and calibration."""
+    tables = {name: fold_table(data / "features", "test", name) for name in ("queries", "truth", "pool")}
+    horizon = int(tables["queries"]["horizon"][0])
+    parts: dict[str, list[pl.DataFrame]] = {"by_step": [], "by_class": [], "calibration": []}
+    for name in metrics["rows"]:
+        scores = pl.read_parquet(scores_file(data, name, metrics["rows"][name]["kind"]))
+        found = outcomes(scores, **tables)
+        for stem, table in (
+            ("by_step", by_step(found, horizon)),
+            ("by_class", by_class(found)),
+            ("calibration", calibration(scores, tables["truth"])),
+        ):
+            parts[stem].append(table.select(pl.lit(name).alias("name"), pl.all()))
+    return {stem: pl.concat(listed) for stem, listed in parts.items()}
+
+
+def scores_file(data: Path, name: str, kind: str) -> Path:
+    """Where the test scores of a single model or an ensemble lie."""
+    if kind == "single":
+        return data / "models" / name / "scores" / "test.parquet"
+    return data / "ensembles" / "scores" / "test" / f"{name}.parquet"
+
+
+def by_step(found: pl.DataFrame, horizon: int) -> pl.DataFrame:
+    """step, wape of `outcomes`; steps of which nothing is known are left out."""
+    steps = [(step, *_ratio(found, f"wape@{step}")) for step in range(1, horizon + 1)]
+    rows = [(step, error) for step, error, size in steps if size > 0]
+    return pl.DataFrame(rows, schema={"step": pl.Int32, "wape": pl.Float64}, orient="row")
+
+
+def by_class(found: pl.DataFrame) -> pl.DataFrame:
+    """series_class (slow to fast), wape, wql, coverage, n of `outcomes`."""
+    ratios = [
+        pl.when(pl.col(f"{name} of").sum() > 0).then(pl.col(name).sum() / pl.col(f"{name} of").sum()).alias(name)
+        for name in ("wape", "wql", "coverage")
+    ]
+    return found.group_by("series_class").agg(*ratios, n=pl.len()).sort("series_class", descending=True)
+
+
+def _ratio(found: pl.DataFrame, metric: str) -> tuple[float, float]:
+    above, size = float(found[metric].sum()), float(found[f"{metric} of"].sum())
+    return (above / size if size > 0 else 0.0), size
+
+
+def calibration(scores: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
+    """quantile, below, at_or_below: shares of known periods with sales under (or at) that quantile.
+
+    Units are counts: a quantile of a count is right where its level lies between the two shares
+    (Czado, Gneiting and Held 2009); where many forecasts are 0, so are many sales.
+    """
+    cells = truth.join(scores.filter(pl.col("score").is_finite()), on=["query", "week", "quantile"], how="inner")
+    under, at_or_under = pl.col("label") < pl.col("score"), pl.col("label") <= pl.col("score")
+    return cells.group_by("quantile").agg(below=under.mean(), at_or_below=at_or_under.mean()).sort("quantile")
+
+
+def weight_tables(data: Path) -> dict[str, pl.DataFrame]:
+    """Per ensemble with weights by class and quantile: series_class, quantile, member, weight.
+
+    They are the keys "<class> | <quantile> | <member>" of what the ensemble reports.
+    """
+    tables = {}
+    for name, report in read_json(data / "ensembles" / "report.json").items():
+        keys = [(key.split(" | "), weight) for key, weight in report["weights"].items()]
+        rows = [(parts[0], float(parts[1]), parts[2], weight) for parts, weight in keys if len(parts) == 3]
+        if rows:
+            tables[name] = pl.DataFrame(rows, schema=["series_class", "quantile", "member", "weight"], orient="row")
+    return tables
+
+
+def _shown(metrics: Mapping[str, Any]) -> list[str]:
+    """The best few by validation, the shipped one first: what a picture can hold."""
+    rows, primary, shipped = metrics["rows"], metrics["primary"], metrics["shipped"]["name"]
+    ranked = sorted(rows, key=lambda name: (name != shipped, rows[name]["validation"][primary]))
+    return ranked[:MOST_LINES]
+
+
+# --- fan charts ----------------------------------------------------------------------------------
+
+
+def chosen_series(queries: pl.DataFrame, n: int = N_FANS) -> list[str]:
+    """Evenly spaced by volume within each class, fast ones first; the same series on every run."""
+    volume = pl.col("y").list.mean().fill_null(0.0)
+    sized = queries.group_by("series_id").agg(pl.col("series_class").first(), volume=volume.mean())
+    classes = [
+        part
+        for _, part in sized.sort("series_class", "volume", "series_id").group_by("series_class", maintain_order=True)
+    ]
+    each = -(-n // max(len(classes), 1))
+    picked = [part["series_id"][_spaced(part.height, each)].to_list() for part in classes]
+    return [name for names in picked for name in names][:n]
+
+
+def _spaced(size: int, n: int) -> list[int]:
+    """The middles of n equal parts of `size` places, last place first."""
+    n = min(n, size)
+    return [(2 * part + 1) * size // (2 * n) for part in reversed(range(n))]
+
+
+def fans_picture(data: Path, name: str) -> str:
+    """History, what happened, and the forecast with its bands at every origin, for a dozen series."""
+    queries, truth = (fold_table(data / "features", "test", table) for table in ("queries", "truth"))
+    kind = "single" if (data / "models" / name).is_dir() else "ensemble"
+    scores = pl.read_parquet(scores_file(data, name, kind))
+    series = chosen_series(queries)
+    rows = -(-len(series) // N_COLUMNS)
+    figure, grid = canvas(rows, N_COLUMNS, width=11.0, height=2.1 * rows)
+    for axes, each in zip(grid.flat, series, strict=False):
+        asked = queries.filter(pl.col("series_id") == each).sort("origin")
+        _fan(axes, asked, truth, scores)
+    for axes in grid.flat[len(series) :]:
+        axes.set_visible(False)
+    return svg(figure)
+
+
+def _fan(axes: Any, asked: pl.DataFrame, truth: pl.DataFrame, scores: pl.DataFrame) -> None:
+    for query in asked["query"]:
+        answer = scores.filter(pl.col("query") == query)
+        if answer.height:
+            _bands(axes, answer.pivot(on="quantile", index="week", values="score").sort("week"))
+    actual = happened(asked, truth)
+    axes.plot(actual["week"], actual["y"], color=TRUTH, linewidth=1)
+    for origin in asked["origin"]:
+        axes.axvline(origin, color="#b6c0ca", linewidth=0.7, linestyle=":")
+    name = asked["title"][0] if "title" in asked.columns else asked["series_id"][0]
+    axes.set_title(f"{str(name)[:38]} ({asked['series_class'][0]})".replace("$", r"\$"), fontsize=8)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(_dates()[0])
+    axes.xaxis.set_major_formatter(_dates()[1])
+
+
+def _dates() -> tuple[Any, Any]:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(maxticks=5)
+    return locator, ConciseDateFormatter(locator)
+
+
+def _bands(axes: Any, wide: pl.DataFrame) -> None:
+    """Outermost pair of quantiles palest; the middle one as a line."""
+    levels = sorted((name for name in wide.columns if name != "week"), key=float)
+    weeks = wide["week"].to_list()
+    for low, high in zip(levels[: len(levels) // 2], levels[::-1], strict=False):
+        axes.fill_between(weeks, wide[low].to_list(), wide[high].to_list(), color=BAND, alpha=0.6, linewidth=0)
+    middle = min(levels, key=lambda level: abs(float(level) - 0.5))
+    axes.plot(weeks, wide[middle].to_list(), color=INK, linewidth=1.4, marker="o", markersize=2.5)
+
+
+def happened(asked: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
+    """week, y of one series: the latest known periods up to its last origin, then the truth after it."""
+    last = asked.sort("origin").row(-1, named=True)
+    n = min(len(last["y"]), SHOWN_PERIODS + last["horizon"])
+    step = pl.int_range(-n, 0) * last["period_days"]
+    past = pl.DataFrame({"y": last["y"][-n:]}, schema={"y": pl.Float64})
+    past = past.select(week=(pl.lit(last["origin"]) + pl.duration(days=step)).cast(pl.Date), y="y")
+    known = truth.join(asked.select("query"), on="query", how="semi").select("week", y=pl.col("label").cast(pl.Float64))
+    later = known.filter(pl.col("week") >= last["origin"]).unique("week")
+    return pl.concat([past, later]).sort("week")
+
+
+# --- lines, points and maps ----------------------------------------------------------------------
+
+
+def _style(place: int) -> dict[str, Any]:
+    """The first model, which ships, stands out."""
+    if place == 0:
+        return {"color": INK, "linewidth": 2.2, "zorder": 3}
+    return {"color": f"C{place}", "linewidth": 1.0}
+
+
+def step_picture(table: pl.DataFrame, names: list[str]) -> str:
+    """WAPE by periods ahead, a line per model."""
+    figure, grid = canvas()
+    axes = grid[0, 0]
+    for place, name in enumerate(names):
+        line = table.filter(pl.col("name") == name).sort("step")
+        axes.plot(line["step"], line["wape"], marker="o", markersize=3, label=name, **_style(place))
+    axes.set_xlabel("periods ahead")
+    axes.set_ylabel("WAPE")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return svg(figure)
+
+
+def class_picture(table: pl.DataFrame, names: list[str]) -> str:
+    """WAPE of each volume class, a bar per model."""
+    figure, grid = canvas()
+    axes, classes = grid[0, 0], table["series_class"].unique().sort().to_list()
+    width = 0.8 / max(len(names), 1)
+    for place, name in enumerate(names):
+        errors = dict(table.filter(pl.col("name") == name).select("series_class", "wape").iter_rows())
+        colour = {"color": _style(place)["color"]}
+        places = [spot + width * (place - len(names) / 2 + 0.5) for spot in range(len(classes))]
+        axes.bar(places, [errors.get(each) or 0.0 for each in classes], width=0.9 * width, label=name, **colour)
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_ylabel("WAPE")
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return svg(figure)
+
+
+def calibration_picture(table: pl.DataFrame, names: list[str]) -> str:
+    """Level against the share of sales below it; from strictly below to at or below, since sales are counts."""
+    figure, grid = canvas(width=5.5, height=4.2)
+    axes = grid[0, 0]
+    axes.plot([0, 1], [0, 1], color="#b6c0ca", linewidth=1, zorder=0)
+    for place, name in enumerate(names):
+        rows = table.filter(pl.col("name") == name).sort("quantile")
+        aside = rows["quantile"] + 0.006 * (place - (len(names) - 1) / 2)
+        style = _style(place)
+        axes.vlines(aside, rows["below"], rows["at_or_below"], **style)
+        middle = (rows["below"] + rows["at_or_below"]) / 2
+        axes.plot(aside, middle, "o", markersize=4, color=style["color"], label=name)
+    axes.set_xlabel("level of the quantile")
+    axes.set_ylabel("share of sales below it")
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return svg(figure)
+
+
+def weights_picture(table: pl.DataFrame) -> str:
+    """A map of weights: members by columns, classes and quantiles by rows."""
+    members = table.group_by("member").agg(pl.col("weight").sum()).sort("weight", "member", descending=[True, False])
+    rows = table.select("series_class", "quantile").unique().sort("series_class", "quantile").rows()
+    named = {tuple(key): weight for *key, weight in table.iter_rows()}
+    values = np.array([[named.get((*row, member), 0.0) for member in members["member"]] for row in rows])
+    figure, grid = canvas(width=1.6 + 0.9 * len(members), height=0.8 + 0.3 * len(rows))
+    axes = grid[0, 0]
+    axes.imshow(values, cmap="Greens", vmin=0, vmax=1, aspect="auto")
+    for (row, column), weight in np.ndenumerate(values):
+        colour = "white" if weight > 0.6 else TRUTH
+        axes.text(column, row, f"{weight:.2f}", ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(range(len(members)), members["member"].to_list(), rotation=30, ha="right")
+    axes.set_yticks(range(len(rows)), [f"{name} {level:g}" for name, level in rows])
+    return svg(figure)
