@@ -16,6 +16,7 @@ import polars as pl
 from components.core.artifacts import read_json
 from components.core.figures import canvas, svg
 from components.core.splits import fold_table
+from components.demand.features import CLASSES
 from components.demand.outcomes import outcomes
 
 N_FANS = 12
@@ -97,17 +98,22 @@ def calibration(scores: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
 
 
 def weight_tables(data: Path) -> dict[str, pl.DataFrame]:
-    """Per ensemble with weights by class and quantile: series_class, quantile, member, weight.
-
-    They are the keys "<class> | <quantile> | <member>" of what the ensemble reports.
-    """
+    """Per ensemble whose weights differ by part: part ("fast .5" of a class and a quantile), member, weight."""
     tables = {}
     for name, report in read_json(data / "ensembles" / "report.json").items():
-        keys = [(key.split(" | "), weight) for key, weight in report["weights"].items()]
-        rows = [(parts[0], float(parts[1]), parts[2], weight) for parts, weight in keys if len(parts) == 3]
+        parts = {_part(label): weights for label, weights in (report.get("by_part") or {}).items()}
+        rows = [(part, member, weight) for part in sorted(parts) for member, weight in parts[part].items()]
         if rows:
-            tables[name] = pl.DataFrame(rows, schema=["series_class", "quantile", "member", "weight"], orient="row")
+            tables[name] = pl.DataFrame(rows, schema=["part", "member", "weight"], orient="row")
     return tables
+
+
+def _part(label: str) -> str:
+    """ "level=0.5 series_class=0" of the pool's codes as "fast 0.5"."""
+    codes = dict(pair.split("=") for pair in label.split())
+    named = sorted(CLASSES)[int(codes["series_class"])] if "series_class" in codes else ""
+    rest = [value for name, value in codes.items() if name != "series_class"]
+    return " ".join(filter(None, [named, *rest]))
 
 
 def _shown(metrics: Mapping[str, Any]) -> list[str]:
@@ -259,17 +265,18 @@ def calibration_picture(table: pl.DataFrame, names: list[str]) -> str:
 
 
 def weights_picture(table: pl.DataFrame) -> str:
-    """A map of weights: members by columns, classes and quantiles by rows."""
+    """A map of weights: members by columns, parts by rows."""
     members = table.group_by("member").agg(pl.col("weight").sum()).sort("weight", "member", descending=[True, False])
-    rows = table.select("series_class", "quantile").unique().sort("series_class", "quantile").rows()
-    named = {tuple(key): weight for *key, weight in table.iter_rows()}
-    values = np.array([[named.get((*row, member), 0.0) for member in members["member"]] for row in rows])
-    figure, grid = canvas(width=1.6 + 0.9 * len(members), height=0.8 + 0.3 * len(rows))
+    names, parts = members["member"].to_list(), table["part"].unique(maintain_order=True).to_list()
+    values = np.zeros((len(parts), len(names)))
+    for part, member, weight in table.iter_rows():
+        values[parts.index(part), names.index(member)] = weight
+    figure, grid = canvas(width=1.6 + 0.9 * len(names), height=0.8 + 0.3 * len(parts))
     axes = grid[0, 0]
     axes.imshow(values, cmap="Greens", vmin=0, vmax=1, aspect="auto")
     for (row, column), weight in np.ndenumerate(values):
         colour = "white" if weight > 0.6 else TRUTH
         axes.text(column, row, f"{weight:.2f}", ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(range(len(members)), members["member"].to_list(), rotation=30, ha="right")
-    axes.set_yticks(range(len(rows)), [f"{name} {level:g}" for name, level in rows])
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_yticks(range(len(parts)), parts)
     return svg(figure)

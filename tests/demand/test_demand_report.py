@@ -67,8 +67,8 @@ def data(tmp_path: Path) -> Path:
         table.write_parquet(folds / f"{name}.parquet")
     truth.select(*keys, score=pl.lit(3.0)).write_parquet(models / "test.parquet")
     truth.rename({"label": "score"}).write_parquet(ensembles / "blend.parquet")
-    weights = {f"{name} | {level} | flat": 0.25 for name in CLASSES for level in LEVELS}
-    report = {"blend": {"weights": weights}, "select": {"weights": {"flat": 1.0}}}
+    parts = {f"level={level:g} series_class={code}": {"flat": 0.25} for code in range(3) for level in LEVELS}
+    report = {"blend": {"weights": {"flat": 1.0}, "by_part": parts}, "select": {"weights": {"flat": 1.0}}}
     write_json(tmp_path / "ensembles" / "report.json", report)
     return tmp_path
 
@@ -78,6 +78,7 @@ def test_pictures_are_the_same_bytes_again_and_need_nothing_from_elsewhere(data:
     titles = [title for title, _ in one]
     assert titles[0] == "Forecasts of blend and what happened" and titles[-1] == "Weights of blend"
     assert len(titles) == 5, "what has no weights by class and quantile gets no map"
+    assert all(f"{name} {level:g}" in one[-1][1] for name in CLASSES for level in LEVELS)
     assert one == pictures(data, METRICS)
     for _, drawn in one:
         assert drawn.startswith("<svg") and "<script" not in drawn and "<image href=" not in drawn
