@@ -284,7 +284,7 @@ def user_split(out: Path, baskets: pl.DataFrame, users: pl.DataFrame, pool: Pool
         asked = events.filter((pl.col("asked_in") == name) & ~history)
         _write(out, name, events.filter(history), asked, catalogue, pool)
         if not histories_only:
-            events.filter(usable & ~history).select(EVENTS).write_parquet(out / name / "valid.parquet")
+            learned_from(events.filter(usable & ~history)).write_parquet(out / name / "valid.parquet")
     roles: dict[str, Role] = {"validation": "validation", "test": "test"}
     write_folds(out, [Fold(n, roles.get(n, "oof"), START + timedelta(days=day)) for n, day in moments.items()])
 
@@ -301,8 +301,13 @@ def _write(
     truth = asked.join(asking, on="customer").join(queries.select("query"), on="query", how="semi")
     truth = truth.select("query", "item", label=pl.lit(1.0, pl.Float32)).unique(["query", "item"]).sort("query", "item")
     began = time.perf_counter()
-    found = write_fold_tables(out / name, past.select(EVENTS), queries, truth, catalogue, pool)
+    found = write_fold_tables(out / name, learned_from(past), queries, truth, catalogue, pool)
     write_json(out / name / "report.json", found | {"seconds": time.perf_counter() - began})
+
+
+def learned_from(events: pl.DataFrame) -> pl.DataFrame:
+    """A train table; the protocols know no prices."""
+    return events.with_columns(price=pl.lit(None, pl.Float32)).select(EVENTS)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from components.core.ensembles import PoolSpec, make_ensemble, predict
-from components.core.metrics import bootstrap, group_offsets, order_within
+from components.core.metrics import Asked, bootstrap, group_offsets, order_within
 from components.core.model import make_model
 from components.recommendation.application import APPLICATION
 from components.recommendation.histories import Histories
@@ -222,10 +222,11 @@ def values_of(metric: str, ranks: np.ndarray) -> np.ndarray:
     return np.where(ranks <= int(depth), gains, 0.0)
 
 
-def objective(metric: str) -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]:
+def objective(metric: str) -> Callable[[np.ndarray, Asked], float]:
     """The metric's mean over pool groups, for choosing weights; a group without its answer gains nothing."""
 
-    def judge(scores: np.ndarray, labels: np.ndarray, offsets: np.ndarray, n_true: np.ndarray) -> float:
+    def judge(scores: np.ndarray, asked: Asked) -> float:
+        labels, offsets = asked.labels, asked.offsets
         order = order_within(scores, offsets)
         ranks = np.arange(len(order)) - np.repeat(offsets[:-1], np.diff(offsets)) + 1
         return float(values_of(metric, ranks[labels[order] > 0]).sum() / (len(offsets) - 1))

@@ -17,7 +17,7 @@ from components.core.artifacts import folder_bytes
 from components.core.bundle import load_bundle
 from components.core.errors import ShopError
 from components.core.gate import Gate, Verdict, judge_all
-from components.core.metrics import bootstrap
+from components.core.metrics import bootstrap, columns_of, overall
 from components.core.params import section
 from components.core.splits import fold_table
 
@@ -120,11 +120,11 @@ def recoding(application: str) -> Callable[..., Any] | None:
 def figures(application: Application, outcomes: pl.DataFrame) -> dict[str, float]:
     """The mean of each metric over the headline groups, and as "slice=value/metric" within each slice."""
     metrics = [name for name in application.metrics if name in outcomes.columns]
-    found = {name: value for name in metrics if (value := _mean(outcomes.filter("headline"), name)) is not None}
+    found = {name: value for name in metrics if (value := overall(outcomes.filter("headline"), name)) is not None}
     for column in application.slices:
         for (value,), part in outcomes.group_by(column, maintain_order=True):
             for name in metrics:
-                if value is not None and (mean := _mean(part, name)) is not None:
+                if value is not None and (mean := overall(part, name)) is not None:
                     found[f"{column}={value}/{name}"] = mean
     return found
 
@@ -136,20 +136,14 @@ def _has_rows(gate: Gate, showing: Showing) -> bool:
     return not slash or (showing.outcomes[column].cast(pl.String) == value).any()
 
 
-def _mean(outcomes: pl.DataFrame, metric: str) -> float | None:
-    mean = outcomes[metric].fill_nan(None).mean()
-    return float(mean) if isinstance(mean, int | float) else None
-
-
 def paired_difference(application: Application, candidate: Showing, champion: Showing) -> dict[str, float]:
     """Candidate minus champion in the deciding metric, group by group: mean and 95 % interval."""
     metric, group = application.primary, application.group
-    both = (
-        candidate.outcomes.filter("headline")
-        .select(group, metric)
-        .join(champion.outcomes.select(group, other=metric), on=group, how="inner", maintain_order="left")
-    )
-    return asdict(bootstrap((both[metric] - both["other"]).to_numpy()))
+    ours, theirs = candidate.outcomes.filter("headline"), champion.outcomes
+    ours = ours.join(theirs.select(group), on=group, how="semi", maintain_order="left")
+    theirs = ours.select(group).join(theirs, on=group, how="left", maintain_order="left")
+    (our_values, of), (their_values, _) = columns_of(ours, metric), columns_of(theirs, metric)
+    return asdict(bootstrap(our_values - their_values, of))
 
 
 def _champion(application: Application, rows: Rows, bundle: Path, live: Path | None) -> tuple[Showing | None, str]:

@@ -25,15 +25,16 @@ def rows_of(metrics: Mapping[str, Any], most: int = SHOWN) -> list[dict[str, str
     """One row per single model and ensemble, best first, every figure as text, `most` metrics each."""
     primary = metrics["primary"]
     names = _columns(metrics)[:most]
-    order = sorted(metrics["rows"].items(), key=lambda row: -row[1]["metrics"][primary]["mean"])
+    sign = -1 if metrics.get("better") == "lower" else 1
+    order = sorted(metrics["rows"].items(), key=lambda row: -sign * row[1]["metrics"][primary]["mean"])
     return [_row(name, row, names, shipped=name == metrics["shipped"]["name"]) for name, row in order]
 
 
 def _columns(metrics: Mapping[str, Any]) -> list[str]:
     primary = metrics["primary"]
-    present = {name for row in metrics["rows"].values() for name in row["metrics"]}
-    wanted = [primary, *(name for name in ("recall@10", "phr@10", "ndcg@20", "ndcg@10") if name != primary)]
-    return [name for name in wanted if name in present][:SHOWN] or [primary]
+    present = list(dict.fromkeys(name for row in metrics["rows"].values() for name in row["metrics"]))
+    usual = [name for name in ("recall@10", "phr@10", "ndcg@20", "ndcg@10") if name in present]
+    return list(dict.fromkeys([primary, *(usual or present)]))[:SHOWN]
 
 
 def _row(name: str, row: Mapping[str, Any], metrics: Sequence[str], shipped: bool) -> dict[str, str]:

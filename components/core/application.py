@@ -16,15 +16,20 @@ import polars as pl
 
 from components.core.errors import ParamsError
 from components.core.gate import Gate
+from components.core.metrics import Asked
 
-# featurise(tables, as_of ISO string, params of the application's `features` and `split`, output folder)
+# featurise(tables, as_of ISO string, the application's params and `timezone`, output folder)
 Featurise = Callable[[Mapping[str, pl.LazyFrame], str, Mapping[str, Any], Path], None]
 # outcomes(scores, queries, truth, pool): one row per group, metric columns and slice columns
 Outcomes = Callable[[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame], pl.DataFrame]
 # summary(scores, features folder): figures of all answers together, such as coverage
 Summary = Callable[[pl.DataFrame, Path], dict[str, float]]
-# objective(scores, labels, offsets of the groups, true keys of each group, in the pool or not): higher is better
-Objective = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
+# objective(scores, what they are held against): higher is better
+Objective = Callable[[np.ndarray, Asked], float]
+# pictures(data/<application>, metrics.json): titles and inline SVGs for the report
+Pictures = Callable[[Path, Mapping[str, Any]], list[tuple[str, str]]]
+# plots(data/<application>, metrics.json): tables for `dvc plots show`, by file stem
+Plots = Callable[[Path, Mapping[str, Any]], dict[str, pl.DataFrame]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +38,23 @@ class Application:
 
     keys          columns that name one score, the group first
     tables        shop tables without which nothing can be learned
-    optional      shop tables that add something where a shop has them
+    optional      shop tables that add something where a shop has them; of `tables` and these, the first
+                  that the shop has says until when the data goes
     unit          "rank": only the order within a group means anything, so members become
                   within-group ranks before they are combined; "score": values are comparable
-    metrics       metric -> which direction is better; the first decides
+    metrics       metric -> which direction is better; the first decides. Where `outcomes` has a column
+                  "<metric> of", the metric is sum(metric) / sum(metric of), else a mean over groups
     slices        columns of `outcomes` by which figures are broken down; its column `headline`
                   says which rows make the figures of the whole
     stack         LightGBM's objective and what belongs to it
     package       writes what serving needs beside the models (catalogue, histories, ...)
     milliseconds  processor time of one request, answered from a bundle's folder
     gates         floors and slacks from the application's `gates` block
+    level         where answers are quantiles: the pool's feature column that holds a row's level
+    parts         feature columns of the pool; within their values members are combined separately
+    scale         feature column by which scores and labels of different groups become comparable
+    pictures      more pictures for the report
+    plots         more tables for `dvc plots show`
     """
 
     name: str
@@ -60,6 +72,11 @@ class Application:
     package: Callable[[Path, Path], None]
     milliseconds: Callable[[Path], float]
     gates: Callable[[Mapping[str, Any]], Sequence[Gate]]
+    level: str | None = None
+    parts: tuple[str, ...] = ()
+    scale: str | None = None
+    pictures: Pictures | None = None
+    plots: Plots | None = None
 
     @property
     def group(self) -> str:

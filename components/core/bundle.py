@@ -69,7 +69,7 @@ def read_bundle(folder: Path) -> Bundle:
     ensemble = None
     if shipped["kind"] == "ensemble":
         with _readable(shipped["name"], folder / "ensemble"):
-            ensemble = ensembles.ensemble_class(shipped["name"]).load(folder / "ensemble")
+            ensemble = ensembles.load_ensemble(shipped["name"], folder / "ensemble")
     return Bundle(folder, manifest, members, ensemble)
 
 

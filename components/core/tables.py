@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import time
 
 import polars as pl
 
 from components.core.errors import DataError, ParamsError
 
 ID, TEXT, NUMBER, FLAG = pl.String(), pl.Utf8(), pl.Float64(), pl.Boolean()
-INSTANT = pl.Datetime("us", "UTC")
+INSTANT, DATE = pl.Datetime("us", "UTC"), pl.Date()
 
 # Order matters: what is tried first wins where a text fits several.
 ZONED_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z", "%Y-%m-%d %H:%M%#z")
 LOCAL_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M")
 DATE_FORMATS = ("%Y-%m-%d", "%Y%m%d")
+DAY_FORMATS = (*DATE_FORMATS, "%Y/%m/%d", "%d.%m.%Y", "%G-W%V-%u")  # 1/2/2024 is left out: nobody knows which month
 TRUE_WORDS, FALSE_WORDS = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
+NO_CODE = ("0", "false", "no", "none")  # how exports write that there is no placement
+MOSTLY = 0.9  # share of a text column's values that must be numbers or flags for it to be a covariate
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,12 @@ class Table:
     required  columns without which the table means nothing
     optional  columns that are null throughout where a shop has none
     time      the column by which rows are ordered and cut into parts, or None
+    once      whether a key (at one time) may stand in one row only, whatever else the rows say
+    ahead     whether rows tell of what is planned, so that the newest is not the end of the data
+    happened  a column that is null in rows about the future, in a table that has both kinds
+    mondays   dates that are taken to the Monday of their week
+    codes     texts in which "0" says that there is none
+    covariates  whether further columns with numbers or flags are kept, as numbers
     """
 
     name: str
@@ -38,6 +48,17 @@ class Table:
     required: Mapping[str, pl.DataType]
     optional: Mapping[str, pl.DataType]
     time: str | None
+    once: bool = False
+    ahead: bool = False
+    happened: str | None = None
+    mondays: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    covariates: bool = False
+
+    @property
+    def order(self) -> list[str]:
+        """Every column, those first by which rows are sorted."""
+        return list(dict.fromkeys([*([self.time] if self.time else []), *self.key, *self.schema]))
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
@@ -61,6 +82,7 @@ TABLES: Mapping[str, Table] = {
             required={"product_id": ID, "title": TEXT, "category": TEXT},
             optional={"department": TEXT, "brand": TEXT, "price": NUMBER, "active": FLAG},
             time=None,
+            once=True,
         ),
         Table(
             "behaviour",
@@ -76,6 +98,35 @@ TABLES: Mapping[str, Table] = {
             optional={"store_id": ID, "on_order": NUMBER},
             time="at",
         ),
+        Table(
+            "promotions",
+            key=("product_id", "store_id", "week"),
+            required={"product_id": ID, "week": DATE},
+            optional={"store_id": ID, "display": TEXT, "mailer": TEXT, "price": NUMBER},
+            time="week",
+            ahead=True,
+            mondays=("week",),
+            codes=("display", "mailer"),
+        ),
+        Table(
+            "campaigns",
+            key=("campaign_id", "product_id"),
+            required={"campaign_id": ID, "product_id": ID, "starts": DATE, "ends": DATE},
+            optional={"reach": NUMBER},
+            time="starts",
+            once=True,
+            ahead=True,
+        ),
+        Table(
+            "sales",
+            key=("series_id", "at"),
+            required={"series_id": ID, "at": DATE, "y": NUMBER},
+            optional={"title": TEXT, "product_id": ID, "store_id": ID, "category": TEXT, "weight": NUMBER},
+            time="at",
+            once=True,
+            happened="y",
+            covariates=True,
+        ),
     )
 }
 
@@ -88,7 +139,7 @@ def table_named(name: str) -> Table:
 
 
 def conform(frame: pl.LazyFrame, table: str, timezone: str = "UTC") -> pl.LazyFrame:
-    """`frame` with exactly the columns and types of `table`; other columns are dropped.
+    """`frame` with exactly the columns and types of `table`; others are dropped, but for covariates.
 
     Args:
         frame: any types; ids may be numbers, numbers may be text.
@@ -105,12 +156,13 @@ def conform(frame: pl.LazyFrame, table: str, timezone: str = "UTC") -> pl.LazyFr
             f"{table}: expected the column{'s' if len(absent) > 1 else ''} {', '.join(absent)}, "
             f"got {', '.join(found.names()) or 'none'}; map them under sources.{table}.columns in params.yaml"
         )
-    return frame.select(
-        _read_as(column, found[column], dtype, timezone).alias(column)
-        if column in found
-        else pl.lit(None, dtype).alias(column)
-        for column, dtype in wanted.schema.items()
-    )
+    kept = [_read_as(wanted, column, found.get(column), timezone) for column in wanted.schema]
+    return frame.select(*kept, *(_covariates(frame, wanted) if wanted.covariates else ()))
+
+
+def joined(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    """Conformed frames of one table, one after the other; a covariate that a frame lacks is null there."""
+    return pl.concat(frames, how="diagonal")
 
 
 def missing_columns(columns: Sequence[str], table: str) -> list[str]:
@@ -129,17 +181,54 @@ def utc(local: pl.Expr, timezone: str) -> pl.Expr:
     return pl.coalesce(known, moved).dt.convert_time_zone("UTC")
 
 
-def _read_as(column: str, found: pl.DataType, wanted: pl.DataType, timezone: str) -> pl.Expr:
-    value = pl.col(column)
+def _read_as(table: Table, column: str, found: pl.DataType | None, timezone: str) -> pl.Expr:
+    wanted = table.schema[column]
+    if found is None:
+        return pl.lit(None, wanted).alias(column)
+    value = _converted(pl.col(column), found, wanted, timezone)
+    if column in table.mondays:
+        value = value.dt.truncate("1w")
+    if column in table.codes:
+        value = pl.when(~value.str.to_lowercase().is_in(NO_CODE)).then(value)
+    return value.alias(column)
+
+
+def _converted(value: pl.Expr, found: pl.DataType, wanted: pl.DataType, timezone: str) -> pl.Expr:
     if wanted == INSTANT:
         return _instant(value, found, timezone).cast(INSTANT)
+    if wanted == DATE:
+        return _date(value, found, timezone)
     if wanted == FLAG:
         return _flag(value, found)
-    if wanted == NUMBER:
-        number = value.str.strip_chars() if found == pl.String else value
-        number = number.cast(pl.Float64, strict=False)
-        return pl.when(number.is_finite()).then(number)
-    return _text(value, found)
+    return _number(value, found) if wanted == NUMBER else _text(value, found)
+
+
+def _number(value: pl.Expr, found: pl.DataType) -> pl.Expr:
+    number = value.str.strip_chars() if found == pl.String else value
+    number = number.cast(pl.Float64, strict=False)
+    return pl.when(number.is_finite()).then(number)
+
+
+def _covariates(frame: pl.LazyFrame, table: Table) -> list[pl.Expr]:
+    """Further columns that say numbers or flags, as numbers (true is 1); where they are text, most values must."""
+    others = {name: kind for name, kind in frame.collect_schema().items() if name not in table.schema}
+    plain = [name for name, kind in others.items() if kind.is_numeric() or kind == pl.Boolean]
+    texts = [name for name, kind in others.items() if kind in (pl.String, pl.Categorical, pl.Enum)]
+    values = {name: _number_or_flag(pl.col(name), others[name]).alias(name) for name in [*plain, *texts]}
+    if texts:
+        shares = frame.select((values[name].count() / pl.col(name).replace("", None).count()) for name in texts)
+        read = shares.collect(engine="streaming").row(0, named=True)
+        texts = [name for name in texts if (read[name] or 0) >= MOSTLY]
+    return [values[name] for name in sorted([*plain, *texts])]
+
+
+def _number_or_flag(value: pl.Expr, found: pl.DataType) -> pl.Expr:
+    if found == pl.Boolean:
+        return value.cast(pl.Float64)
+    if found.is_numeric():
+        return _number(value, found)
+    text = value.cast(pl.String)
+    return pl.coalesce(_number(text, pl.String()), _flag(text, pl.String()).cast(pl.Float64))
 
 
 def _text(value: pl.Expr, found: pl.DataType) -> pl.Expr:
@@ -190,3 +279,31 @@ def _epoch(value: pl.Expr) -> pl.Expr:
         .otherwise(number / 1e3)
     )
     return micros.cast(pl.Int64, strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def _date(value: pl.Expr, found: pl.DataType, timezone: str) -> pl.Expr:
+    """Days in the shop's time. What stands for an instant is the day there, but for midnight UTC.
+
+    An instant at exactly midnight UTC is a date that some program wrote as an instant: west of Greenwich
+    it would otherwise be the day before.
+    """
+    if found == pl.Date:
+        return value
+    if isinstance(found, pl.Datetime) and not found.time_zone:
+        return value.dt.date()
+    if found.is_numeric():
+        day = value.cast(pl.Int64, strict=False).cast(pl.String).str.to_date("%Y%m%d", strict=False)
+        return pl.when(value.is_between(19_000_101, 22_001_231)).then(day).otherwise(_day(_epoch(value), timezone))
+    if isinstance(found, pl.Datetime):
+        return _day(value.dt.convert_time_zone("UTC"), timezone)
+    text = value.cast(pl.String, strict=False).str.strip_chars()
+    text = pl.when(text.str.contains(r"^\d{4}-W\d{2}$")).then(text + "-1").otherwise(text)  # a week without a day
+    days = [text.str.to_date(form, strict=False) for form in DAY_FORMATS]
+    local = [text.str.to_datetime(form, time_unit="us", strict=False).dt.date() for form in LOCAL_FORMATS]
+    zoned = [text.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False) for form in ZONED_FORMATS]
+    return pl.coalesce(*days, *local, *(_day(instant, timezone) for instant in zoned))
+
+
+def _day(instant: pl.Expr, timezone: str) -> pl.Expr:
+    midnight = instant.dt.time() == time(0)
+    return pl.when(midnight).then(instant.dt.date()).otherwise(instant.dt.convert_time_zone(timezone).dt.date())

@@ -128,7 +128,7 @@ def _padded(frame: pl.DataFrame, column: str, length: int, horizon: int) -> np.n
 
     A list as long as y ends at the origin; one that is longer by `horizon` also tells the future.
     """
-    spans, past = frame[column].list.len().to_numpy(), frame["y"].list.len().to_numpy()
+    spans, past = (frame[name].list.len().cast(pl.Int64).to_numpy() for name in (column, "y"))
     beyond = spans - past
     if not np.isin(beyond, [0, horizon]).all():
         raise DataError(f"expected {column} as long as y, or longer by {horizon}, got {beyond.max():+} periods")

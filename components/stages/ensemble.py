@@ -60,12 +60,17 @@ def _learn(
         target = out / "scores" / scored.name / f"{name}.parquet"
         target.parent.mkdir(parents=True, exist_ok=True)
         scores.write_parquet(target)
-        report = {"weights": fitted.weights(), "ms_per_query": milliseconds, "dropped": getattr(fitted, "dropped", {})}
+        report = {"weights": fitted.weights(), "ms_per_query": milliseconds, **_details(fitted)}
     folder = out / name / "model"
     folder.mkdir(parents=True)
     fitted.save(folder)
     log.info("%s: learned in %.0f s", name, time.perf_counter() - started)
     return report | {"seconds": time.perf_counter() - started, "bytes": folder_bytes(folder)}
+
+
+def _details(fitted: ensembles.Ensemble) -> dict[str, Any]:
+    """What only some ensembles can say: inputs they dropped, weights that differ by part."""
+    return {name: getattr(fitted, name, {}) for name in ("dropped", "by_part")}
 
 
 def _rows(

@@ -13,11 +13,12 @@ import polars as pl
 
 from components.core.application import Application, load_application
 from components.core.artifacts import read_json, write_json
-from components.core.metrics import Interval, bootstrap
+from components.core.metrics import Interval, bootstrap, columns_of, overall
 from components.core.params import read_params, section
 from components.core.splits import fold_table
 from components.settings import settings
 from components.stages.evaluation_report import write_report
+from components.stages.featurise import end_of_data
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,8 @@ def evaluate(application: str) -> None:
     metrics = {
         "application": application,
         "primary": chosen.primary,
-        "as_of": read_json(data.parent / "accepted" / chosen.tables[0] / "meta.json")["as_of"],
+        "better": chosen.metrics[chosen.primary],
+        "as_of": end_of_data(chosen),
         "shipped": shipped,
         "rows": rows,
         "gain": gain,
@@ -48,10 +50,13 @@ def evaluate(application: str) -> None:
     for folder in ("evaluation", "plots"):
         shutil.rmtree(data / folder, ignore_errors=True)
         (data / folder).mkdir()
+    for stem, plot in (chosen.plots(data, metrics) if chosen.plots else {}).items():
+        plot.write_csv(data / "plots" / f"{stem}.csv")
     tables = [table.with_columns(pl.lit(name).alias("name")) for name, table in found["test"].items()]
     pl.concat(tables, how="diagonal_relaxed").write_parquet(data / "evaluation" / "outcomes.parquet")
     _write_plots(chosen, metrics, data)
-    write_report(metrics, _learned(data), data / "evaluation" / "report.html")
+    pictures = chosen.pictures(data, metrics) if chosen.pictures else []
+    write_report(metrics, _learned(data), pictures, data / "evaluation" / "report.html")
     write_json(data / "metrics.json", metrics)
     log.info("%s: %s", application, shipped["reason"])
 
@@ -68,9 +73,8 @@ def _outcomes(application: Application, data: Path, fold: str, params: dict[str,
     }
 
 
-def _headline(outcomes: pl.DataFrame, metric: str) -> np.ndarray:
-    values: np.ndarray = outcomes.filter("headline")[metric].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    return values
+def _headline(outcomes: pl.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    return columns_of(outcomes.filter("headline"), metric)
 
 
 def _row(application: Application, data: Path, name: str, found: dict[str, dict[str, pl.DataFrame]]) -> dict[str, Any]:
@@ -84,11 +88,11 @@ def _row(application: Application, data: Path, name: str, found: dict[str, dict[
     return {
         "kind": kind,
         "metrics": {
-            metric: asdict(bootstrap(_headline(found["test"][name], metric))) for metric in application.metrics
+            metric: asdict(bootstrap(*_headline(found["test"][name], metric))) for metric in application.metrics
         },
         "summary": application.summary(pl.read_parquet(file), data / "features"),
         "validation": {
-            metric: bootstrap(_headline(found["validation"][name], metric), n_samples=1).mean
+            metric: overall(found["validation"][name].filter("headline"), metric) or 0.0
             for metric in application.metrics
         },
         **{figure: report[figure] for figure in ("seconds", "bytes", "ms_per_query")},
@@ -168,16 +172,17 @@ def _closest(
 
 def paired(ours: pl.DataFrame, theirs: pl.DataFrame, metric: str, sign: int = 1) -> Interval:
     """Bootstrap of the per-group difference over the same groups, positive = ours is better."""
-    return bootstrap(sign * (_headline(ours, metric) - _headline(theirs, metric)))
+    (our_values, of), (their_values, _) = _headline(ours, metric), _headline(theirs, metric)
+    return bootstrap(sign * (our_values - their_values), of)
 
 
 def _slices(application: Application, outcomes: pl.DataFrame) -> dict[str, dict[str, float]]:
-    figures = {}
+    figures: dict[str, dict[str, float]] = {}
     for column in application.slices:
-        table = outcomes.group_by(column).agg(pl.col(*application.metrics).mean(), n=pl.len()).sort(column)
-        for row in table.iter_rows(named=True):
-            value = row.pop(column)
-            figures[f"{column}={value}"] = {name: figure for name, figure in row.items() if figure is not None}
+        parts = outcomes.sort(column, maintain_order=True).partition_by(column, maintain_order=True)
+        for part in parts:
+            found = {name: figure for name in application.metrics if (figure := overall(part, name)) is not None}
+            figures[f"{column}={part[column][0]}"] = found | {"n": part.height}
     return figures
 
 

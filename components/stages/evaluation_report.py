@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 from components.core.artifacts import write_text
+from components.core.figures import svg
 
 TEMPLATE = Path(__file__).with_name("evaluation_report.html.j2")
 
 
-def write_report(metrics: dict[str, Any], learned: dict[str, Any], path: Path) -> None:
-    """Render metrics.json and what the ensembles learned (weights, dropped features) to one HTML file."""
+def write_report(metrics: dict[str, Any], learned: dict[str, Any], pictures: list[tuple[str, str]], path: Path) -> None:
+    """Render metrics.json, what the ensembles learned (weights, dropped features) and the application's own
+    pictures (title, SVG) to one HTML file.
+    """
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    rows = sorted(metrics["rows"].items(), key=lambda pair: -pair[1]["metrics"][metrics["primary"]]["mean"])
+    sign = 1 if metrics["better"] == "higher" else -1
+    rows = sorted(metrics["rows"].items(), key=lambda pair: -sign * pair[1]["metrics"][metrics["primary"]]["mean"])
     page = template.render(
         metrics=metrics,
         rows=rows,
@@ -25,20 +28,10 @@ def write_report(metrics: dict[str, Any], learned: dict[str, Any], path: Path) -
         shown=list(rows[0][1]["metrics"]) if rows else [],
         models_svg=_models_picture(metrics, rows),
         slices_svg=_slices_picture(metrics, [name for name, _ in rows[:5]]),
+        pictures=pictures,
         weights_svgs={name: _weights_picture(each["weights"]) for name, each in learned.items()},
     )
     write_text(path, page)
-
-
-def _svg(figure: Any) -> str:
-    """The figure as inline SVG; the same figure gives the same bytes."""
-    import matplotlib
-
-    stream = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "report", "svg.fonttype": "none"}):
-        figure.savefig(stream, format="svg", bbox_inches="tight", metadata={"Date": None})
-    text = stream.getvalue()
-    return text[text.index("<svg") :]
 
 
 def _axes(n_rows: int, width: float = 7.5) -> tuple[Any, Any]:
@@ -60,7 +53,7 @@ def _models_picture(metrics: dict[str, Any], rows: list[tuple[str, dict[str, Any
         axes.plot(interval["mean"], place, "o", color=colour, markersize=9 if name == metrics["shipped"]["name"] else 5)
     axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
     axes.set_xlabel(f"{metrics['primary']} on the test window, 95 % bootstrap interval")
-    return _svg(figure)
+    return svg(figure)
 
 
 def _slices_picture(metrics: dict[str, Any], names: list[str]) -> str:
@@ -74,7 +67,7 @@ def _slices_picture(metrics: dict[str, Any], names: list[str]) -> str:
     axes.set_yticks(range(len(labels)), [f"{label} (n={metrics['slices'][names[0]][label]['n']})" for label in labels])
     axes.set_xlabel(primary)
     axes.legend(frameon=False, fontsize=8)
-    return _svg(figure)
+    return svg(figure)
 
 
 def _weights_picture(weights: dict[str, float]) -> str:
@@ -84,4 +77,4 @@ def _weights_picture(weights: dict[str, float]) -> str:
     axes.barh(range(len(largest)), [value for _, value in reversed(largest)], color="#0b7a75")
     axes.set_yticks(range(len(largest)), [name for name, _ in reversed(largest)])
     axes.set_xlabel("weight, or share of gain in the trees")
-    return _svg(figure)
+    return svg(figure)

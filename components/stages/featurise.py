@@ -7,7 +7,7 @@ import shutil
 
 import polars as pl
 
-from components.core.application import load_application
+from components.core.application import Application, load_application
 from components.core.artifacts import read_json
 from components.core.errors import MissingTable
 from components.core.params import read_params, section
@@ -26,10 +26,20 @@ def featurise(application: str) -> None:
     absent = [table for table in chosen.optional if table not in tables]
     if absent:
         log.info("%s goes without %s", application, ", ".join(absent))
-    as_of = read_json(data / "accepted" / chosen.tables[0] / "meta.json")["as_of"]
     out = data / application / "features"
     shutil.rmtree(out, ignore_errors=True)
-    chosen.featurise(tables, as_of, section(read_params(), application), out)
+    params = read_params()
+    values = section(params, application) | {"timezone": params.get("timezone", "UTC")}
+    chosen.featurise(tables, end_of_data(chosen), values, out)
+
+
+def end_of_data(application: Application) -> str:
+    """Until when the application's data goes, ISO: as the first of its tables that the shop has says."""
+    for table in (*application.tables, *application.optional):
+        if _accepted(table) is not None:
+            as_of: str = read_json(settings().data / "accepted" / table / "meta.json")["as_of"]
+            return as_of
+    raise MissingTable(f"{application.name} found no table to learn from; see docs/data.md")
 
 
 def _accepted(table: str) -> pl.LazyFrame | None:

@@ -29,7 +29,9 @@ def package(application: str) -> None:
     members = _copy_shipped(metrics["shipped"], data, bundle)
     if LOCK.is_file():
         shutil.copy(LOCK, bundle / LOCK.name)
-    write_json(bundle / "manifest.json", _manifest(application, metrics, params, members, chosen.tables))
+    write_json(
+        bundle / "manifest.json", _manifest(application, metrics, params, members, (*chosen.tables, *chosen.optional))
+    )
     chosen.package(data / "features", bundle)  # last: it may answer with what is being packaged
     seal(bundle)
 

@@ -8,7 +8,7 @@ import pytest
 
 from components.core import ensembles
 from components.core.errors import DataError, ModelError, NotFitted, ParamsError
-from components.core.metrics import ndcg_objective
+from components.core.metrics import Asked, ndcg_objective
 
 N_GROUPS, N_ITEMS = 60, 20
 STACK = {"objectives": [{"objective": "lambdarank"}, {"objective": "binary"}]}
@@ -34,10 +34,15 @@ def make_pool(seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
 def ndcg(scores: pl.DataFrame, pool: pl.DataFrame, truth: pl.DataFrame) -> float:
     offsets = np.arange(0, len(pool) + 1, N_ITEMS)
     counts = ensembles.truth_counts(pool, truth, "query")
-    return ndcg_objective(10)(scores["score"].to_numpy(), ensembles.labels(pool, truth, SPEC.keys), offsets, counts)
+    asked = Asked(ensembles.labels(pool, truth, SPEC.keys), offsets, counts)
+    return ndcg_objective(10)(scores["score"].to_numpy(), asked)
 
 
-@pytest.mark.parametrize("name", ensembles.ensemble_names())
+RANKING = sorted(set(ensembles.ensemble_names()) - {"quantile_stack"})
+UNTAUGHT = {"rrf", "median"}  # they learn nothing, so they cannot be asked too early
+
+
+@pytest.mark.parametrize("name", RANKING)
 def test_every_ensemble_keeps_the_contract(name: str, tmp_path: Path) -> None:
     pool, truth = make_pool()
     fitted = ensembles.make_ensemble(name, SPEC, PARAMS.get(name, {})).fit(pool, truth)
@@ -57,7 +62,7 @@ def test_every_ensemble_keeps_the_contract(name: str, tmp_path: Path) -> None:
         ensembles.predict(fitted, pool.drop("good"))
 
 
-@pytest.mark.parametrize("name", sorted(set(ensembles.ensemble_names()) - {"rrf"}))
+@pytest.mark.parametrize("name", sorted(set(RANKING) - UNTAUGHT))
 def test_unfitted_ensembles_say_so(name: str) -> None:
     with pytest.raises(NotFitted):
         ensembles.predict(ensembles.make_ensemble(name, SPEC, {}), make_pool()[0])
@@ -100,7 +105,7 @@ def test_select_ranks_what_its_member_cannot_score_last() -> None:
 @pytest.mark.parametrize("n_true", [0, 3])
 def test_a_shop_too_small_to_learn_from_gets_an_answer_all_the_same(n_true: int) -> None:
     pool, truth = make_pool()
-    for name in ensembles.ensemble_names():
+    for name in RANKING:
         fitted = ensembles.make_ensemble(name, SPEC, {}).fit(pool.head(N_ITEMS), truth.filter(query=0).head(n_true))
         assert ensembles.predict(fitted, pool.head(N_ITEMS))["score"].is_finite().all()
         assert sum(fitted.weights().values()) == pytest.approx(1.0)

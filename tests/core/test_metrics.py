@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.metrics import bootstrap, group_offsets, ndcg_objective, ranking_outcomes, ranks_within
+from components.core.metrics import Asked, bootstrap, group_offsets, ndcg_objective, ranking_outcomes, ranks_within
 
 KEYS = ("query", "item")
 SCORES = pl.DataFrame({"query": [1, 1, 1, 2, 2], "item": [10, 11, 12, 10, 13], "score": [3.0, 2.0, 1.0, 1.0, 2.0]})
@@ -55,8 +55,8 @@ def test_group_offsets_of_nothing() -> None:
 def test_no_order_beats_the_truth_itself(rows: list[tuple[float, bool]]) -> None:
     scores, truth = np.array([score for score, _ in rows]), np.array([float(label) for _, label in rows])
     objective, offsets, n_true = ndcg_objective(10), np.array([0, len(rows)]), np.array([truth.sum()])
-    best = objective(truth, truth, offsets, n_true)
-    assert 0 <= objective(scores, truth, offsets, n_true) <= best + 1e-12
+    best = objective(truth, Asked(truth, offsets, n_true))
+    assert 0 <= objective(scores, Asked(truth, offsets, n_true)) <= best + 1e-12
     assert best == pytest.approx(1.0 if truth.any() else 0.0)
 
 
@@ -69,7 +69,7 @@ def test_objective_agrees_with_the_table_measure() -> None:
     labels = table.join(truth.with_columns(label=1.0), on=KEYS, how="left", maintain_order="left")["label"].fill_null(0)
     n_true = truth.group_by("query").len().sort("query")["len"].to_numpy()
     offsets = group_offsets(table["query"].to_numpy())
-    found = ndcg_objective(10)(table["score"].to_numpy(), labels.to_numpy(), offsets, n_true)
+    found = ndcg_objective(10)(table["score"].to_numpy(), Asked(labels.to_numpy(), offsets, n_true))
     assert found == pytest.approx(ranking_outcomes(table, truth, KEYS)["ndcg@10"].mean())
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import sequential, sessions
 from benchmarks.next_item import NEVER, ask, objective, pooled_ranks, rank_of, values_of
+from components.core.metrics import Asked
 from components.core.model import make_model
 from components.recommendation.histories import Histories
 
@@ -63,7 +64,7 @@ def test_measures_by_hand() -> None:
 
 def test_objective_is_the_mean_over_all_questions() -> None:
     labels, offsets = np.array([0, 1, 0, 0.0]), np.array([0, 2, 4])
-    judged = objective("mrr@20")(np.array([0.9, 0.5, 0.3, 0.2]), labels, offsets, np.ones(2))
+    judged = objective("mrr@20")(np.array([0.9, 0.5, 0.3, 0.2]), Asked(labels, offsets, np.ones(2)))
     assert judged == pytest.approx(0.25)  # the answer at rank 2, and one question without its answer
 
 

@@ -150,7 +150,7 @@ def test_a_model_that_does_not_fit_steps_aside_and_the_rest_go_on(
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["featurise", "toys"], "expected an application (recommendation"),
+        (["featurise", "toys"], "expected an application (demand, recommendation"),
         (["train", "recommendation", "nonsense"], "no block"),
     ],
 )

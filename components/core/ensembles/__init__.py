@@ -1,15 +1,19 @@
-"""Ensembles over a pool: select, blend, reciprocal-rank fusion (rrf) and stack, for every application.
+"""Ensembles over a pool: select, blend, median, reciprocal-rank fusion (rrf) and stack, for every application.
 
 A pool has one row per key, sorted by group, one nullable column per member (a member that cannot
 score a row leaves null) and feature columns. Ensembles learn on out-of-fold rows only and never
 load a model. One file each; `ENSEMBLE` at its end names the class.
+
+Where answers are quantiles, what an ensemble says is put in order within each key, is never below 0,
+and is shifted by what out-of-fold rows ask for (_conformal.py).
 """
 
 from __future__ import annotations
 
 import importlib
 import re
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
@@ -19,7 +23,7 @@ import polars as pl
 from components.core.application import Application, Objective
 from components.core.artifacts import read_json, write_json
 from components.core.errors import DataError, ModelError, NotFitted
-from components.core.metrics import group_offsets, ranks_within
+from components.core.metrics import Asked, group_offsets, ranks_within
 from components.core.params import Params, parse
 
 
@@ -33,6 +37,9 @@ class PoolSpec:
     unit: Literal["rank", "score"]
     objective: Objective | None = None
     stack: dict[str, Any] = field(default_factory=dict)
+    level: str | None = None
+    parts: tuple[str, ...] = ()
+    scale: str | None = None
 
     @classmethod
     def of(cls, application: Application, members: list[str], features: list[str]) -> Self:
@@ -44,7 +51,24 @@ class PoolSpec:
             application.unit,
             application.objective,
             dict(application.stack),
+            application.level,
+            application.parts,
+            application.scale,
         )
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Features without which no ensemble can tell one kind of row from another."""
+        wanted = (self.level, *self.parts, self.scale)
+        return tuple(dict.fromkeys(name for name in wanted if name is not None))
+
+    def only(self, members: Sequence[str]) -> Self:
+        """The pool of an ensemble that heeds these members and no feature of its own."""
+        return replace(self, members=tuple(members), features=self.needed)
+
+    def column(self, features: np.ndarray, name: str) -> np.ndarray:
+        """One feature's values, (n_rows,)."""
+        return features[:, self.features.index(name)]
 
     def judge(self) -> Objective:
         """What fit maximises; raises NotFitted on a spec that was loaded, which only predicts."""
@@ -62,17 +86,19 @@ class PoolSpec:
     def load(cls, folder: Path) -> Self:
         """The spec that `save` wrote; without an objective it predicts but cannot fit."""
         kept = read_json(folder / "pool.json")
-        keys, members, features = (tuple(kept[name]) for name in ("keys", "members", "features"))
-        return cls(keys, members, features, kept["unit"], None, kept["stack"])
+        lists = {name: tuple(kept[name]) for name in ("keys", "members", "features", "parts")}
+        return cls(**kept | lists)
 
 
 class Ensemble(Protocol):
     """Combines members' scores; fitted on out-of-fold rows only."""
 
     params_class: ClassVar[type[Params]]
-    spec: PoolSpec  # after fit: only the members and features that it heeds
 
-    def __init__(self, spec: PoolSpec, params: Params | None = None) -> None: ...
+    @property
+    def spec(self) -> PoolSpec:
+        """The pool it reads; after fit only the members and features that it heeds."""
+        ...
 
     def fit(self, pool: pl.DataFrame, truth: pl.DataFrame) -> Self:
         """Learn from a pool and its truth (keys, label; a key without truth has label 0)."""
@@ -97,18 +123,34 @@ def ensemble_names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
 
 
-def ensemble_class(name: str) -> type[Ensemble]:
-    """`ENSEMBLE` of components/core/ensembles/<name>.py."""
+def ensemble_class(name: str) -> type[Any]:
+    """`ENSEMBLE` of components/core/ensembles/<name>.py: an Ensemble, made from a PoolSpec and its params."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name not in ensemble_names():
         raise ModelError(f"expected an ensemble ({', '.join(ensemble_names())}), got {name!r}; correct params.yaml")
-    chosen: type[Ensemble] = importlib.import_module(f"components.core.ensembles.{name}").ENSEMBLE
+    chosen: type[Any] = importlib.import_module(f"components.core.ensembles.{name}").ENSEMBLE
     return chosen
 
 
 def make_ensemble(name: str, spec: PoolSpec, values: dict[str, Any]) -> Ensemble:
-    """An unfitted ensemble with the parameters that params.yaml states."""
+    """An unfitted ensemble with the parameters that params.yaml states; quantiles are made to cover what they claim."""
     chosen = ensemble_class(name)
-    return chosen(spec, parse(chosen.params_class, values, f"ensembles.{name}"))
+    params = parse(chosen.params_class, values, f"ensembles.{name}")
+    if spec.level is None:
+        made: Ensemble = chosen(spec, params)
+        return made
+    from components.core.ensembles._conformal import Conformal  # it needs this module whole
+
+    return Conformal(chosen(spec, params), spec, params)
+
+
+def load_ensemble(name: str, folder: Path) -> Ensemble:
+    """The ensemble that `save` wrote."""
+    inner: Ensemble = ensemble_class(name).load(folder)
+    if inner.spec.level is None:
+        return inner
+    from components.core.ensembles._conformal import Conformal  # it needs this module whole
+
+    return Conformal.around(inner, folder)
 
 
 def predict(ensemble: Ensemble, pool: pl.DataFrame) -> pl.DataFrame:
@@ -117,8 +159,12 @@ def predict(ensemble: Ensemble, pool: pl.DataFrame) -> pl.DataFrame:
     missing = [column for column in (*spec.keys, *spec.members, *spec.features) if column not in pool.columns]
     if missing:
         raise DataError(f"the pool lacks {', '.join(missing)}, which the ensemble was fitted on; fit it again")
-    scores = ensemble.combine(*pool_arrays(pool, spec))
-    return pool.select(*spec.keys, score=pl.Series(scores, dtype=pl.Float64))
+    members, features, offsets = pool_arrays(pool, spec)
+    scores = ensemble.combine(members, features, offsets)
+    if spec.level is None:
+        return pool.select(*spec.keys, score=pl.Series(scores, dtype=pl.Float64))
+    ordered = pl.col("score").clip(0).sort().over(spec.keys[:-1])
+    return pool.select(*spec.keys, score=pl.Series(scores, dtype=pl.Float64)).with_columns(ordered)
 
 
 def pool_arrays(pool: pl.DataFrame, spec: PoolSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -141,6 +187,26 @@ def truth_counts(pool: pl.DataFrame, truth: pl.DataFrame, group: str) -> np.ndar
     groups = pool.select(pl.col(group).unique(maintain_order=True))
     joined = groups.join(counts, on=group, how="left", maintain_order="left")
     return joined["n"].fill_null(0).to_numpy().astype(np.float64)
+
+
+def asked_of(pool: pl.DataFrame, truth: pl.DataFrame, spec: PoolSpec, features: np.ndarray) -> Asked:
+    """What an objective needs to know of a pool's rows."""
+    return Asked(
+        labels(pool, truth, spec.keys),
+        group_offsets(pool[spec.keys[0]].to_numpy()),
+        truth_counts(pool, truth, spec.keys[0]),
+        None if spec.level is None else spec.column(features, spec.level).astype(np.float64),
+    )
+
+
+def parts_of(features: np.ndarray, spec: PoolSpec, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Row numbers of each part, by a name such as "level=0.1 series_class=2"; one part "" without names."""
+    if not names:
+        return {"": np.arange(len(features))}
+    values = np.column_stack([spec.column(features, name) for name in names])
+    distinct, codes = np.unique(values, axis=0, return_inverse=True)
+    labelled = [" ".join(f"{n}={v:g}" for n, v in zip(names, row, strict=True)) for row in distinct]
+    return {label: np.flatnonzero(codes.ravel() == number) for number, label in enumerate(labelled)}
 
 
 def comparable(members: np.ndarray, offsets: np.ndarray, unit: Literal["rank", "score"]) -> np.ndarray:

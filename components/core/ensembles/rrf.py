@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -12,6 +11,7 @@ from pydantic import Field
 
 from components.core.artifacts import read_json, write_json
 from components.core.ensembles import PoolSpec
+from components.core.errors import ModelError
 from components.core.metrics import ranks_within
 from components.core.params import Params
 
@@ -26,7 +26,9 @@ class Rrf:
     params_class: ClassVar[type[Params]] = RrfParams
 
     def __init__(self, spec: PoolSpec, params: Params | None = None) -> None:
-        self.spec = replace(spec, features=())
+        if spec.level is not None:
+            raise ModelError("rrf fuses ranks, and this application's answers are quantiles; name median instead")
+        self.spec = spec.only(spec.members)
         self.params = RrfParams.model_validate((params or RrfParams()).model_dump())
 
     def fit(self, pool: pl.DataFrame, truth: pl.DataFrame) -> Self:
