@@ -67,6 +67,10 @@ class Live(Generic[T]):
         self.refresh()
         threading.Thread(target=self._watch, name=f"watch {self.application}", daemon=True).start()
 
+    def is_pointed(self) -> bool:
+        """Whether some release is meant to be live, loaded or not."""
+        return self._stamp() is not None
+
     def close(self) -> None:
         """Stop watching."""
         self._stop.set()

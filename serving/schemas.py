@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.recommendation.ask import Answer, Ask
+from components.recommendation.answer.ask import Answer, Ask
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Names = Annotated[list[Name], Field(max_length=500)]
@@ -100,12 +100,20 @@ class RecommendedItem(Wire):
     evidence: Evidence
 
 
+class Near(Wire):
+    """A name like one that is unknown."""
+
+    id: str
+    title: str
+
+
 class Problem(Wire):
     """One thing that is wrong with a request, and what to do about it."""
 
     field: str
     problem: str
     remedy: str
+    nearest: list[Near] | None = Field(None, description="Of an unknown name (404): those most like it.")
 
 
 class Refusal(Wire):

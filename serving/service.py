@@ -11,13 +11,17 @@ from typing import Any
 import bentoml
 from starlette.exceptions import HTTPException
 
+from components.demand.answer import Forecasts
 from components.logs import set_up_logs
-from components.recommendation.answer import Answerer
+from components.recommendation.answer.answerer import Answerer
 from components.settings import settings
+from serving.demand import ForecastBody, OrderBody, forecast, order
+from serving.demand_schemas import ForecastResponse, OrderResponse
 from serving.guard import Guard
 from serving.live import Live
 from serving.pages import pages
-from serving.recommendation import RecommendBody, recommend, unready
+from serving.recommendation import RecommendBody, recommend
+from serving.refusals import unready
 from serving.schemas import RecommendResponse
 
 
@@ -35,7 +39,12 @@ class Shop:
         set_up_logs(settings().log_level, settings().log_json)
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # it would come back as a line per request
         self.recommendation: Live[Answerer] = Live("recommendation", Answerer)
-        self.recommendation.watch()
+        self.demand: Live[Forecasts] = Live("demand", Forecasts)
+        for live in self._lives():
+            live.watch()
+
+    def _lives(self) -> tuple[Live[Any], ...]:
+        return self.recommendation, self.demand
 
     @bentoml.api(route="/recommend", output_spec=RecommendResponse)
     async def recommend(self, body: RecommendBody, /) -> Any:
@@ -47,16 +56,37 @@ class Shop:
         """
         return await recommend(self.recommendation, body)
 
+    @bentoml.api(route="/demand/forecast", output_spec=ForecastResponse)
+    async def forecast(self, body: ForecastBody, /) -> Any:
+        """What is expected to sell, in quantiles per week; as planned, or as it would be under other promotions.
+
+        A product without a history is forecast from its category, and `from` says so. A request that cannot be
+        answered gets a `Refusal`: 404 names what is like an unknown series, 422 the field that is wrong and what
+        to do, 503 says that no release of demand is live yet.
+        """
+        return await forecast(self.demand, body)
+
+    @bentoml.api(route="/demand/order", output_spec=OrderResponse)
+    async def order(self, body: OrderBody, /) -> Any:
+        """How much to order now, so that stock lasts until the next order arrives, with the reason in words.
+
+        Refusals as for `/demand/forecast`.
+        """
+        return await order(self.demand, body)
+
     async def __is_ready__(self) -> bool:
-        if self.recommendation.loaded is None:
-            missing = unready(self.recommendation)
-            raise HTTPException(503, f"{missing['problem']}; {missing['remedy']}\n")
+        released = [live for live in self._lives() if live.is_pointed()]
+        missing = [live for live in released or self._lives() if live.loaded is None]
+        if missing:
+            why = unready(missing[0])
+            raise HTTPException(503, f"{why['problem']}; {why['remedy']}\n")
         return True
 
     @bentoml.on_shutdown
     def close(self) -> None:
-        """Stop watching the pointer."""
-        self.recommendation.close()
+        """Stop watching the pointers."""
+        for live in self._lives():
+            live.close()
 
 
 Shop.add_asgi_middleware(Guard)  # type: ignore[attr-defined]  # the decorator made a bentoml.Service of it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -100,3 +100,62 @@ def tiny_tables() -> dict[str, pl.DataFrame]:
 def tiny() -> dict[str, pl.DataFrame]:
     """The tables of a shop with sixty customers."""
     return tiny_tables()
+
+
+def demand_frame(names: list[str], categories: list[str | None], y: list[list[float]]) -> pl.DataFrame:
+    """A queries frame of components.demand.panel: four weeks from 2025-06-30 on, placements known for all of them.
+
+    Every series was in the mailer of half the stores two weeks before the data ends, on display 7 where in the mailer.
+    """
+    n, length = len(names), len(y[0])
+    promoted = [0.0] * (length - 2) + [0.5, 0.0] + [0.0] * 4
+    lists = {"y": y, "known_mailer": [promoted] * n, "known_display": [promoted] * n}
+    lists |= {"known_display_7": [promoted] * n, "known_display_9": [[0.0] * (length + 4)] * n}
+    lists |= {"known_campaign": [[0.0] * length] * n}  # nothing is said of its future
+    return pl.DataFrame(
+        {
+            "query": pl.Series(range(n), dtype=pl.Int32),
+            "series_id": names,
+            "product_id": names,
+            "title": [f"Title of {name}" for name in names],
+            "category": pl.Series(categories, dtype=pl.String),
+            "origin": [date(2025, 6, 30)] * n,
+            "period_days": pl.Series([7] * n, dtype=pl.Int32),
+            "horizon": pl.Series([4] * n, dtype=pl.Int32),
+            "quantiles": [[0.1, 0.5, 0.9]] * n,
+            "series_class": ["fast"] * n,
+            **{name: pl.Series(values, dtype=pl.List(pl.Float32)) for name, values in lists.items()},
+        }
+    )
+
+
+def forecast_by_mailer(queries: pl.DataFrame) -> pl.DataFrame:
+    """What a trivial model expects: the last week's units, doubled where the whole shop is in the mailer.
+
+    Half as much is the lowest quantile, twice as much the highest. It cannot forecast `silent` series.
+    """
+    rows = []
+    for row in queries.filter(~pl.col("series_id").str.starts_with("silent")).iter_rows(named=True):
+        for step in range(row["horizon"]):
+            placed = row["known_mailer"][len(row["y"]) + step] or 0.0
+            units = row["y"][-1] * (1 + placed)
+            week = row["origin"] + timedelta(days=7 * step)
+            rows += [(row["query"], week, level, units * factor) for level, factor in ((0.1, 0.5), (0.5, 1), (0.9, 2))]
+    schema = {"query": pl.Int32, "week": pl.Date, "quantile": pl.Float64, "score": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+@pytest.fixture(scope="session")
+def demand_tables() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Queries and categories: eight fruits that sell 1 to 8 units a week, two breads, and what cannot be forecast."""
+    names = [f"fruit-{number}" for number in range(1, 9)] + ["bread-1", "bread-2", "silent-bread", "silent-alone"]
+    of = ["Fruit"] * 8 + ["Bread"] * 3 + [None]
+    weekly = [float(number) for number in range(1, 9)] + [30.0, 50.0, 0.0, 0.0]
+    queries = demand_frame(names, of, [[units] * 10 for units in weekly])
+    categories = demand_frame(["Bread", "Fruit"], ["Bread", "Fruit"], [[40.0] * 10, [4.5] * 10])
+    return queries, categories
+
+
+@pytest.fixture(scope="session")
+def predict_demand() -> Callable[[pl.DataFrame], pl.DataFrame]:
+    return forecast_by_mailer

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
-from serving.schemas import REQUESTS, Problem, Refusal
+from serving.demand_schemas import FORECASTS, ORDERS
+from serving.schemas import REQUESTS, Near, Problem, Refusal
 
 PAGE = (Path(__file__).parent / "shop.html").read_text(encoding="utf-8")
 # nothing but this page's own script and style may run, and nothing may frame it
@@ -19,6 +20,9 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
     "frame-ancestors 'none'"
 )
+
+
+EXAMPLES = {"/recommend": REQUESTS, "/demand/forecast": FORECASTS, "/demand/order": ORDERS}
 
 
 async def page(_: Request) -> HTMLResponse:
@@ -35,17 +39,25 @@ def described() -> dict[str, Any]:
     from serving.service import Shop  # the service mounts these pages, so it is known only later
 
     found: dict[str, Any] = Shop.openapi_spec.asdict()  # type: ignore[attr-defined]
-    found["components"]["schemas"] |= {kind.__name__: kind.model_json_schema() for kind in (Problem,)}
-    found["components"]["schemas"]["Refusal"] = Refusal.model_json_schema(ref_template="#/components/schemas/{model}")
-    found["components"]["schemas"]["Refusal"].pop("$defs")
-    post = found["paths"]["/recommend"]["post"]
-    content = post["requestBody"]["content"]["application/json"]
-    content["examples"] = {name: {"value": value} for name, value in REQUESTS.items()}
-    refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
-    said = {"401": "API key missing or wrong", "413": "Body too long", "422": "Wrong field", "503": "No release yet"}
-    post["responses"] = {"200": post["responses"][200]}
-    post["responses"] |= {status: {"description": text, "content": refusal} for status, text in said.items()}
+    schemas = found["components"]["schemas"]
+    for kind in (Near, Problem, Refusal):
+        schemas[kind.__name__] = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas[kind.__name__].pop("$defs", None)
+    for path, examples in EXAMPLES.items():
+        post = found["paths"][path]["post"]
+        post["requestBody"]["content"]["application/json"]["examples"] = {
+            name: {"value": value} for name, value in examples.items()
+        }
+        post["responses"] = {"200": post["responses"][200]} | _refusals(path)
     return found
+
+
+def _refusals(path: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+    said = {"401": "API key missing or wrong", "413": "Body too long", "422": "Wrong field", "503": "No release yet"}
+    if path.startswith("/demand"):
+        said["404"] = "Unknown series or category; the nearest are named"
+    return {status: {"description": text, "content": content} for status, text in sorted(said.items())}
 
 
 pages = Starlette(routes=[Route("/", page), Route("/docs.json", openapi)])

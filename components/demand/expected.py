@@ -1,0 +1,88 @@
+"""What a release expects as things are planned: one row per series or category, and who may stand in for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal, Self
+
+import numpy as np
+import polars as pl
+
+from components.demand.order import quantile_function
+
+Whose = Literal["series", "category"]
+
+ENOUGH_SIBLINGS = 5  # fewer products of a category do not tell how its products differ
+SPREAD = (np.arange(99) + 0.5) / 99  # levels at which siblings' forecasts are laid together
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Rows of a queries frame by series id, with values (n, horizon, n_quantiles), NaN where nothing is known."""
+
+    frame: pl.DataFrame
+    values: np.ndarray
+    row_of: dict[str, int]
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, values: np.ndarray) -> Self:
+        """Rows found by series id."""
+        return cls(frame, values, {name: row for row, name in enumerate(frame["series_id"].to_list())})
+
+    def text(self, column: str, row: int) -> str | None:
+        """A descriptive column's value; None where it is null or the shop keeps no such column."""
+        return self.frame[column][row] if column in self.frame.columns else None
+
+    def titles(self) -> list[str]:
+        """Each row's title, else its id."""
+        return [self.text("title", row) or name for name, row in self.row_of.items()]
+
+    def weeks(self, row: int) -> list[date]:
+        """First day of each period that is forecast."""
+        origin, days, horizon = self.frame.select("origin", "period_days", "horizon").row(row)
+        return [origin + timedelta(days=days * step) for step in range(horizon)]
+
+    def rows_of_products(self) -> dict[str, list[int]]:
+        """The rows of each product, where the shop says which product a series is of."""
+        found: dict[str, list[int]] = {}
+        for row, product in enumerate(self.frame["product_id"].to_list() if "product_id" in self.frame.columns else []):
+            if product is not None:
+                found.setdefault(product, []).append(row)
+        return found
+
+    def spread(self, category: str | None, levels: np.ndarray) -> np.ndarray | None:
+        """(horizon, n_quantiles): what a product of the category may sell, all its products laid together.
+
+        A category's own series is their mean, and a mean varies far less than one product does. None
+        where too few products are known.
+        """
+        if "category" not in self.frame.columns:
+            return None
+        siblings = self.values[(self.frame["category"] == category).fill_null(False).to_numpy()]
+        siblings = siblings[np.isfinite(siblings).all(axis=(1, 2))]
+        if len(siblings) < ENOUGH_SIBLINGS:
+            return None
+        drawn = np.array([[quantile_function(SPREAD, week, levels) for week in each] for each in siblings])
+        return np.quantile(drawn.transpose(1, 0, 2).reshape(drawn.shape[1], -1), levels, axis=1).T
+
+
+def forecast(predict: Callable[[pl.DataFrame], pl.DataFrame], queries: pl.DataFrame, levels: np.ndarray) -> np.ndarray:
+    """(n, horizon, n_quantiles) of a frame; NaN in the whole row of a series that what ships cannot forecast."""
+    if queries.is_empty():
+        return np.empty((0, 0, len(levels)))
+    rows = queries.select("query", "origin", "period_days").with_row_index("row")
+    found = predict(queries).join(rows, on="query", how="inner").filter(pl.col("score").is_finite())
+    step = (pl.col("week").cast(pl.Date) - pl.col("origin")).dt.total_days() // pl.col("period_days")
+    places = found.select("row", "quantile", "score", step=step)
+    cube = np.full((queries.height, int(queries["horizon"][0]), len(levels)), np.nan)
+    column = np.searchsorted(levels, places["quantile"].to_numpy() - 1e-9)
+    cube[places["row"].to_numpy(), places["step"].to_numpy(), column] = places["score"].to_numpy()
+    cube[~np.isfinite(cube).all(axis=(1, 2))] = np.nan
+    return np.sort(np.maximum(cube, 0.0), axis=2)
+
+
+def at_levels(values: np.ndarray, trained: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Quantiles (n_weeks, n_trained) at other levels, linear between those that were trained."""
+    return np.array([np.interp(wanted, trained, row) for row in values])

@@ -1,0 +1,208 @@
+"""How much to order: periodic review, order up to a level (Silver, Pyke and Thomas 2017, chapter 6).
+
+Every `review_days` the buyer looks at the stock position (on hand and on order) and orders up to a level
+that covers the demand until the next order can have arrived: lead time and review period together.
+
+That demand is a sum over periods whose forecasts are quantiles. It is sampled, always with the same
+numbers: each period from its own quantiles, periods tied by a Gaussian copula with one correlation,
+because a series that sells above its forecast in one week tends to do so in the next. Since the numbers
+of a period never change, more days or a higher service level never ask for less.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from pydantic import Field
+
+from components.core.params import Params
+
+DRAWS = 20_000
+SEED = 20_180_101
+MOST_SERVICE = 0.999  # beyond it the tail of a forecast is guesswork
+TOLERANCE = 1e-6  # units; less is a rounding error and not a want
+PATTERN_CYCLES = 4  # beyond the forecast, a period is the median of its like in so many last weeks
+
+
+class OrderParams(Params):
+    """What an order takes for granted where the buyer says nothing."""
+
+    service_level: float = Field(0.95, gt=0, lt=1, description="Chance that stock lasts until the next order arrives.")
+    week_correlation: float = Field(
+        0.5, ge=0, lt=1, description="Between the errors of a series' periods; normal scores, one for all pairs."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Stock in units, times in days; `day` counts from the first forecast day to that of the order."""
+
+    on_hand: float
+    on_order: float
+    lead_time_days: float
+    review_days: float
+    service_level: float
+    pack_size: float = 1.0
+    minimum_order: float = 0.0
+    day: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Units, except probabilities.
+
+    reorder_point    below it between two reviews, order at once: demand over the lead time at the service level
+    order_up_to      demand over lead time and review period at the service level
+    expected_demand  the mean of the same demand; safety_stock is what order_up_to holds beyond it
+    short_units      expected units short in the review period, after this order; short_probability: of any
+    lost_units       expected units short before anything ordered now can arrive
+    """
+
+    reorder_point: float
+    order_quantity: float
+    order_up_to: float
+    expected_demand: float
+    safety_stock: float
+    short_units: float
+    short_probability: float
+    lost_units: float
+    service_level: float
+    reason: str
+
+
+def critical_ratio(too_much: float, too_little: float) -> float:
+    """The service level at which a unit more costs as much as it saves (newsvendor), at most MOST_SERVICE."""
+    return min(too_little / (too_little + too_much), MOST_SERVICE)
+
+
+def propose(values: np.ndarray, levels: np.ndarray, period_days: int, terms: Terms, correlation: float) -> Proposal:
+    """What to order, from forecasts (n_periods, n_quantiles) at `levels`; extended where the days reach beyond them."""
+
+    def sold(first_day: float, n_days: float) -> np.ndarray:
+        return demand_samples(values, levels, period_days, first_day, n_days, correlation)
+
+    lead = sold(terms.day, terms.lead_time_days)
+    both = lead + sold(terms.day + terms.lead_time_days, terms.review_days)
+    up_to, reorder = _units(np.quantile(both, terms.service_level)), _units(np.quantile(lead, terms.service_level))
+    position = terms.on_hand + terms.on_order
+    quantity = order_quantity(up_to - position, terms.pack_size, terms.minimum_order)
+    after, expected = position + quantity, float(both.mean())
+    return Proposal(
+        reorder_point=reorder,
+        order_quantity=quantity,
+        order_up_to=up_to,
+        expected_demand=expected,
+        safety_stock=up_to - expected,
+        short_units=float((np.maximum(both - after, 0) - np.maximum(lead - after, 0)).mean()),
+        short_probability=float((both > after + TOLERANCE).mean()),
+        lost_units=float(np.maximum(lead - position, 0).mean()),
+        service_level=terms.service_level,
+        reason=_reason(terms, up_to, expected, quantity),
+    )
+
+
+def order_quantity(missing: float, pack_size: float, minimum_order: float) -> float:
+    """Whole packs that cover what is missing and the minimum; 0 where nothing is missing."""
+    if missing <= 0:
+        return 0.0
+    packs = math.ceil(max(missing, minimum_order) / pack_size - TOLERANCE)
+    return max(packs, 1) * pack_size
+
+
+def demand_samples(
+    values: np.ndarray, levels: np.ndarray, period_days: int, first_day: float, n_days: float, correlation: float
+) -> np.ndarray:
+    """(DRAWS,) units sold in `n_days` from `first_day` on, counted from the first day of the forecast.
+
+    A period that is covered in part counts by the share of its days.
+    """
+    shares = period_shares(first_day, n_days, period_days)
+    wanted = extended(values, len(shares), period_days)
+    total = np.zeros(DRAWS)
+    for period in np.flatnonzero(shares):
+        chances = _chances(int(period), correlation)
+        total += shares[period] * quantile_function(chances, wanted[period], levels)
+    return total
+
+
+def period_shares(first_day: float, n_days: float, period_days: int) -> np.ndarray:
+    """The share of each period, from the forecast's first one on, that lies within the days."""
+    until = first_day + n_days
+    starts = np.arange(max(math.ceil(until / period_days - 1e-9), 1)) * period_days
+    covered = np.minimum(starts + period_days, until) - np.maximum(starts, first_day)
+    return np.maximum(covered, 0) / period_days
+
+
+def extended(values: np.ndarray, n_periods: int, period_days: int) -> np.ndarray:
+    """Quantiles of `n_periods` periods; beyond the forecast the median of the like periods of its last weeks.
+
+    The median, so that one promotion within the forecast is not carried on for ever. Like periods are the same
+    weekdays where periods are days.
+    """
+    cycle = max(7 // period_days, 1)
+    if n_periods <= len(values):
+        return values[:n_periods]
+    cycle = min(cycle, len(values))
+    places = np.arange(len(values), n_periods)
+    phases = len(values) - cycle + (places - len(values)) % cycle
+    like = [values[phase::-cycle][:PATTERN_CYCLES] for phase in phases]
+    return np.concatenate([values, [np.median(periods, axis=0) for periods in like]])
+
+
+def quantile_function(chances: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Units at `chances`: linear between the levels, exponential beyond them, never below 0.
+
+    An exponential tail goes on as the outermost two levels' distance says; it is heavier than a normal
+    one, as demand's is, and without it no service above the highest level could be told from that level.
+    """
+    found = np.interp(chances, levels, values)
+    if len(levels) < 2:
+        return np.maximum(found, 0.0)
+    high, low = chances > levels[-1], chances < levels[0]
+    upper = (values[-1] - values[-2]) / math.log((1 - levels[-2]) / (1 - levels[-1]))
+    lower = (values[1] - values[0]) / math.log(levels[1] / levels[0])
+    found[high] = values[-1] + upper * np.log((1 - levels[-1]) / (1 - chances[high]))
+    found[low] = values[0] + lower * np.log(chances[low] / levels[0])
+    return np.maximum(found, 0.0)
+
+
+@lru_cache(maxsize=128)
+def _chances(period: int, correlation: float) -> np.ndarray:
+    """(DRAWS,) uniform numbers of one period, the same on every call; those of two periods are correlated."""
+    from scipy.special import ndtr
+
+    common, own = _normals(-1), _normals(period)
+    return ndtr(math.sqrt(correlation) * common + math.sqrt(1 - correlation) * own)
+
+
+@lru_cache(maxsize=128)
+def _normals(period: int) -> np.ndarray:
+    """(DRAWS,) standard normal numbers, evenly spread and shuffled, so that means are near exact."""
+    from scipy.special import ndtri
+
+    shuffled = np.random.default_rng([SEED, period + 1]).permutation(DRAWS)
+    return ndtri((shuffled + 0.5) / DRAWS)
+
+
+def _units(amount: float) -> float:
+    """Rounded up to hundredths: what is kept by weight is not sold by the gram."""
+    return math.ceil(float(amount) * 100 - TOLERANCE) / 100
+
+
+def _reason(terms: Terms, up_to: float, expected: float, quantity: float) -> str:
+    days, position = terms.lead_time_days + terms.review_days, terms.on_hand + terms.on_order
+    needed = (
+        f"{up_to:g} units last {days:g} days ({terms.lead_time_days:g} until the order arrives and "
+        f"{terms.review_days:g} until the next review) with {100 * terms.service_level:g} % certainty, "
+        f"of which {expected:.0f} are expected to sell"
+    )
+    stock = f"{position:g} are on hand or on order"
+    if not quantity:
+        return f"Order nothing: {needed}; {stock}."
+    packs = f", in packs of {terms.pack_size:g}" if terms.pack_size != 1 else ""
+    raised = up_to - position < terms.minimum_order
+    least = f", raised to the minimum of {terms.minimum_order:g}" if raised else ""
+    return f"Order {quantity:g}: {needed}; {stock}{packs}{least}."

@@ -1,0 +1,127 @@
+"""What if it were promoted: a query's covariates known in advance, as a buyer plans them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from components.core.errors import DataError
+from components.demand.ask import Planned
+from components.demand.placements import PLACEMENTS
+
+Plan = tuple[tuple[int, str, float], ...]  # of one series: step ahead, covariate, value; sorted
+Changes = Mapping[int, Mapping[str, float]]  # step ahead -> covariate -> value
+Mix = dict[str, float]  # column of a placement's code -> its share of that placement
+
+
+def plans_of(promotions: Sequence[Planned], weeks: Mapping[str, list[date]], known: Sequence[str]) -> dict[str, Plan]:
+    """The plan of each series in `weeks`; where two say the same thing, the later one counts.
+
+    Raises DataError where a series, a week or a covariate is not one that can be planned.
+    """
+    found: dict[str, dict[tuple[int, str], float]] = {series_id: {} for series_id in weeks}
+    for number, plan in enumerate(promotions):
+        where = f"promotions.{number}"
+        if plan.series_id not in found:
+            raise DataError(f"{where}.series_id: {plan.series_id!r} is not asked for; name it among the series too")
+        possible = weeks[plan.series_id]
+        if plan.week not in possible:
+            raise DataError(
+                f"{where}.week: expected the first day of a period that is forecast "
+                f"({', '.join(map(str, possible))}), got {plan.week}; correct it"
+            )
+        for name, value in plan.changes:
+            found[plan.series_id][possible.index(plan.week), name] = _plannable(name, value, known, where)
+    return {name: tuple((*key, value) for key, value in sorted(each.items())) for name, each in found.items()}
+
+
+def _plannable(name: str, value: float, known: Sequence[str], where: str) -> float:
+    if name not in known:
+        names = ", ".join(known) or "none"
+        raise DataError(f"{where}.{name}: no such covariate is known in advance; name one of these: {names}")
+    if not np.isfinite(value) or value < 0 or (is_share(name) and value > 1):
+        wanted = "a share of stores, 0 to 1" if is_share(name) else "a number, 0 or more"
+        raise DataError(f"{where}.{name}: expected {wanted}, got {value:g}; correct it")
+    return float(value)
+
+
+def by_step(plan: Plan) -> dict[int, dict[str, float]]:
+    """A plan by the step ahead."""
+    found: dict[int, dict[str, float]] = {}
+    for step, name, value in plan:
+        found.setdefault(step, {})[name] = value
+    return found
+
+
+def known_names(queries: pl.DataFrame) -> list[str]:
+    """Covariates that may be planned."""
+    return [name.removeprefix("known_") for name in queries.columns if name.startswith("known_")]
+
+
+def is_share(name: str) -> bool:
+    """Whether a covariate is a share of stores, 0 to 1."""
+    return name.split("_")[0] in PLACEMENTS
+
+
+def code_mix(queries: pl.DataFrame) -> Mix:
+    """How each placement's codes have shared in it so far, over all rows; empty where there are no codes."""
+    known = known_names(queries)
+    sums = {name: _past_sum(queries, name) for name in known if is_share(name)}
+    return {
+        code: sums[code] / sums[kind] for kind in PLACEMENTS for code in codes_of(kind, known) if sums.get(kind, 0) > 0
+    }
+
+
+def codes_of(kind: str, known: Sequence[str]) -> list[str]:
+    """The covariates that count the codes of one placement."""
+    return [name for name in known if name.startswith(f"{kind}_")]
+
+
+def planned(queries: pl.DataFrame, changes: Sequence[Changes], mix: Mix) -> pl.DataFrame:
+    """`queries` (numbered anew) with row i's future as `changes[i]` says.
+
+    A placement planned without its code gets the codes that the series' placements usually had (else all
+    series'), and a code planned alone lifts its placement: models learned from weeks in which both agree.
+    """
+    lists = {name: queries[f"known_{name}"].to_list() for name in known_names(queries)}
+    lengths, horizon = queries["y"].list.len().to_list(), int(queries["horizon"][0])
+    for row, (length, steps) in enumerate(zip(lengths, changes, strict=True)):
+        own = code_mix(queries[row]) or mix
+        for step, wanted in steps.items():
+            now = {name: _at(lists[name][row], length + step) for name in lists}
+            for name, value in _agreeing(wanted, now, own).items():
+                lists[name][row] = _with(lists[name][row], length, horizon, step, value)
+    columns = [pl.Series(f"known_{name}", values, pl.List(pl.Float32)) for name, values in lists.items()]
+    return queries.with_columns(*columns, query=pl.int_range(queries.height, dtype=pl.Int32))
+
+
+def _agreeing(wanted: Mapping[str, float], now: Mapping[str, float], mix: Mix) -> dict[str, float]:
+    """What is wanted, and what must change with it."""
+    found = dict(wanted)
+    for kind in PLACEMENTS:
+        codes = codes_of(kind, list(now))
+        stated = [wanted[code] for code in codes if code in wanted]
+        if kind in wanted and not stated:
+            found |= {code: wanted[kind] * mix.get(code, 0.0) for code in codes}
+        elif stated and kind in now and kind not in wanted:
+            found[kind] = max(now[kind], *stated)
+    return found
+
+
+def _past_sum(queries: pl.DataFrame, name: str) -> float:
+    past = pl.col(f"known_{name}").list.slice(0, pl.col("y").list.len())
+    return float(queries.select(past.list.sum().sum()).item() or 0.0)
+
+
+def _at(values: list[float | None], place: int) -> float:
+    return (values[place] if place < len(values) else None) or 0.0
+
+
+def _with(values: list[float | None], length: int, horizon: int, step: int, value: float) -> list[float | None]:
+    """A covariate's list that tells the whole future, with one period of it set."""
+    longer = values + [None] * (length + horizon - len(values))
+    longer[length + step] = value
+    return longer

@@ -1,0 +1,265 @@
+"""What a buyer is told: as planned, what if, of what is new, and of what the release does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.core.errors import DataError, ModelError
+from components.demand.answer import Forecasts, request_milliseconds
+from components.demand.ask import Forecast, ForecastAsk, NewProduct, OrderAsk, Planned, UnknownName
+from components.demand.nearest import Names
+from components.demand.what_if import code_mix, planned
+
+Predict = Callable[[pl.DataFrame], pl.DataFrame]
+Tables = tuple[pl.DataFrame, pl.DataFrame]
+SECOND = date(2025, 7, 7)
+
+
+@pytest.fixture(scope="module")
+def forecasts(demand_tables: Tables, predict_demand: Predict) -> Forecasts:
+    return Forecasts(predict_demand, *demand_tables, explain=lambda rows: [rows["series_id"].to_list()])
+
+
+def one(forecasts: Forecasts, ask: ForecastAsk) -> Forecast:
+    (found,) = forecasts.answer(ask)
+    return found
+
+
+def test_a_series_is_forecast_as_planned(forecasts: Forecasts) -> None:
+    found = one(forecasts, ForecastAsk(("fruit-4",)))
+    assert (found.series_id, found.title, found.source, found.category) == (
+        "fruit-4", "Title of fruit-4", "series", "Fruit",
+    )  # fmt: skip
+    assert found.weeks == tuple(date(2025, 6, 30 + 0) if not n else date(2025, 7, 7 * n) for n in range(4))
+    assert found.quantiles == (0.1, 0.5, 0.9)
+    np.testing.assert_allclose(found.values, [[2, 4, 8]] * 4)
+
+
+def test_each_series_is_answered_once_in_the_order_asked(forecasts: Forecasts) -> None:
+    found = forecasts.answer(ForecastAsk(("bread-2", "fruit-1", "bread-2")))
+    assert [each.series_id for each in found] == ["bread-2", "fruit-1"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(levels=st.lists(st.floats(0.1, 0.9), min_size=1, max_size=9), horizon=st.integers(1, 4))
+def test_any_level_within_those_trained_is_interpolated(
+    forecasts: Forecasts, levels: list[float], horizon: int
+) -> None:
+    found = one(forecasts, ForecastAsk(("fruit-4",), horizon=horizon, quantiles=tuple(levels)))
+    assert found.values.shape == (horizon, len(set(levels))) == (len(found.weeks), len(found.quantiles))
+    assert (np.diff(found.values, axis=1) >= 0).all()
+    np.testing.assert_allclose(found.values[0], np.interp(sorted(set(levels)), [0.1, 0.5, 0.9], [2, 4, 8]))
+
+
+def test_a_promotion_changes_its_week_and_series_only(forecasts: Forecasts) -> None:
+    plan = Planned("fruit-4", SECOND, (("mailer", 0.5),))
+    promoted, other = forecasts.answer(ForecastAsk(("fruit-4", "fruit-5"), promotions=(plan,)))
+    np.testing.assert_allclose(promoted.values[:, 1], [4, 6, 4, 4])
+    np.testing.assert_allclose(other.values[:, 1], [5, 5, 5, 5])
+    np.testing.assert_allclose(one(forecasts, ForecastAsk(("fruit-4",))).values[:, 1], [4, 4, 4, 4])
+
+
+def test_what_is_planned_as_it_is_changes_nothing(forecasts: Forecasts) -> None:
+    plan = Planned("fruit-4", SECOND, (("mailer", 0.0), ("display", 0.0), ("campaign", 0.0)))
+    same = one(forecasts, ForecastAsk(("fruit-4",), promotions=(plan,)))
+    np.testing.assert_array_equal(same.values, one(forecasts, ForecastAsk(("fruit-4",))).values)
+
+
+def test_the_later_of_two_plans_counts(forecasts: Forecasts) -> None:
+    plans = tuple(Planned("fruit-4", SECOND, (("mailer", share),)) for share in (1.0, 0.25))
+    assert one(forecasts, ForecastAsk(("fruit-4",), promotions=plans)).values[1, 1] == 5
+
+
+def test_a_placement_takes_its_usual_codes_along_and_a_code_its_placement(demand_tables: Tables) -> None:
+    """Models learned from weeks in which a placement is the sum of its codes; a plan must look like those."""
+    queries = demand_tables[0][:2]
+    assert code_mix(queries) == {"display_7": 1.0, "display_9": 0.0}
+    found = planned(queries, [{1: {"display": 0.8}}, {2: {"display_9": 0.6}}], code_mix(queries))
+    future = {name: found[f"known_{name}"].list.slice(10).to_list() for name in ("display", "display_7", "display_9")}
+    np.testing.assert_allclose([values[0][1] for values in future.values()], [0.8, 0.8, 0.0], rtol=1e-6)
+    np.testing.assert_allclose([values[1][2] for values in future.values()], [0.6, 0.0, 0.6], rtol=1e-6)
+    assert found["known_mailer"].to_list() == queries["known_mailer"].to_list()
+
+
+def test_a_future_of_which_nothing_was_said_can_be_planned(demand_tables: Tables) -> None:
+    found = planned(demand_tables[0][:1], [{3: {"campaign": 0.4}}], {})
+    assert found["known_campaign"].list.slice(10).to_list()[0] == [None, None, None, pytest.approx(0.4)]
+
+
+def test_a_new_product_is_forecast_from_its_category(forecasts: Forecasts) -> None:
+    """As one of its products, which sell 1 to 8 units a week: wider than the mean of them would be."""
+    found = one(forecasts, ForecastAsk(new_products=(NewProduct("n1", "fRuit", "Dragon fruit"),)))
+    assert (found.series_id, found.title, found.source, found.category) == ("n1", "Dragon fruit", "category", "Fruit")
+    low, middle, high = found.values[0]
+    assert low < 4.5 / 2 and 3.5 < middle < 5.5 and high > 9.5
+    promoted = ForecastAsk(
+        new_products=(NewProduct("n1", "Fruit"),), promotions=(Planned("n1", SECOND, (("mailer", 1.0),)),)
+    )
+    np.testing.assert_allclose(one(forecasts, promoted).values, found.values * [[1], [2], [1], [1]])
+
+
+def test_a_category_of_few_products_is_forecast_as_their_mean(forecasts: Forecasts) -> None:
+    found = one(forecasts, ForecastAsk(new_products=(NewProduct("n1", "Bread"),)))
+    np.testing.assert_allclose(found.values[0], [20, 40, 80])
+
+
+def test_a_new_product_that_is_none_keeps_its_history(forecasts: Forecasts) -> None:
+    found = one(forecasts, ForecastAsk(new_products=(NewProduct("fruit-4", "Bread"),)))
+    assert (found.source, found.category) == ("series", "Fruit")
+
+
+def test_a_series_that_no_model_can_forecast_falls_back_to_its_category(forecasts: Forecasts) -> None:
+    found = one(forecasts, ForecastAsk(("silent-bread",)))
+    assert (found.source, found.title, found.values[0, 1]) == ("category", "Title of silent-bread", 40)
+    with pytest.raises(DataError, match=r"series\.0: no model .*'silent-alone'"):
+        forecasts.answer(ForecastAsk(("silent-alone",)))
+
+
+def test_unknown_names_are_told_the_nearest(forecasts: Forecasts) -> None:
+    with pytest.raises(UnknownName, match=r"series\.1: no series 'friut-4'.*fruit-4 \(Title of fruit-4\)") as unknown:
+        forecasts.answer(ForecastAsk(("fruit-1", "friut-4")))
+    assert unknown.value.nearest[0] == ("fruit-4", "Title of fruit-4")
+    with pytest.raises(UnknownName, match=r"new_products\.0\.category: .*nearest are Bread"):
+        forecasts.answer(ForecastAsk(new_products=(NewProduct("n1", "Braed"),)))
+    with pytest.raises(UnknownName, match="it knows such as fruit-1"):
+        forecasts.answer(ForecastAsk(("?",)))
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (ForecastAsk(), "series: expected at least one"),
+        (ForecastAsk(("fruit-1",), horizon=5), "horizon: expected at most 4.*got 5"),
+        (ForecastAsk(("fruit-1",), quantiles=(0.5, 0.95)), r"quantiles: expected levels from 0\.1 to 0\.9.*got 0\.95"),
+        (
+            ForecastAsk(("fruit-1",), promotions=(Planned("fruit-2", SECOND, ()),)),
+            r"promotions\.0\.series_id: 'fruit-2' is not asked for",
+        ),
+        (
+            ForecastAsk(("fruit-1",), promotions=(Planned("fruit-1", date(2025, 7, 8), (("mailer", 1.0),)),)),
+            r"promotions\.0\.week: expected .*2025-07-07.* got 2025-07-08",
+        ),
+        (
+            ForecastAsk(("fruit-1",), promotions=(Planned("fruit-1", SECOND, (("price", 1.0),)),)),
+            r"promotions\.0\.price: no such covariate.*mailer",
+        ),
+        (
+            ForecastAsk(("fruit-1",), promotions=(Planned("fruit-1", SECOND, (("display_7", 1.5),)),)),
+            r"promotions\.0\.display_7: expected a share.*got 1\.5",
+        ),
+        (
+            ForecastAsk(("fruit-1",), promotions=(Planned("fruit-1", SECOND, (("campaign", -1.0),)),)),
+            r"promotions\.0\.campaign: expected a number, 0 or more",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_says_what_can(forecasts: Forecasts, ask: ForecastAsk, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        forecasts.answer(ask)
+
+
+def test_drivers_are_those_of_what_was_asked(forecasts: Forecasts, demand_tables: Tables) -> None:
+    ask = ForecastAsk(("fruit-2", "silent-bread"), explain=True)
+    assert [each.drivers for each in forecasts.answer(ask)] == [("fruit-2",), ("Bread",)]
+    assert one(forecasts, replace(ask, series=("fruit-2",), explain=False)).drivers is None
+
+
+def test_a_release_that_cannot_tell_drivers_says_so(demand_tables: Tables, predict_demand: Predict) -> None:
+    plain = Forecasts(predict_demand, *demand_tables)
+    with pytest.raises(DataError, match="explain: "):
+        plain.answer(ForecastAsk(("fruit-2",), explain=True))
+
+
+def test_models_are_asked_only_for_what_is_planned_differently(demand_tables: Tables, predict_demand: Predict) -> None:
+    asked: list[list[str]] = []
+
+    def noted(queries: pl.DataFrame) -> pl.DataFrame:
+        asked.append(queries["series_id"].to_list())
+        return predict_demand(queries)
+
+    forecasts = Forecasts(noted, *demand_tables)
+    asked.clear()
+    forecasts.answer(ForecastAsk(("fruit-1", "fruit-2")))
+    assert asked == []
+    what_if = ForecastAsk(("fruit-1", "fruit-2"), promotions=(Planned("fruit-2", SECOND, (("mailer", 1.0),)),))
+    forecasts.answer(what_if)
+    forecasts.answer(what_if)
+    assert asked == [["fruit-2"]], "and what was asked once is remembered"
+
+
+def test_a_model_that_falls_silent_is_no_forecast(demand_tables: Tables, predict_demand: Predict) -> None:
+    forecasts = Forecasts(predict_demand, *demand_tables)
+    forecasts._predict = lambda queries: predict_demand(queries).clear()
+    assert one(forecasts, ForecastAsk(("fruit-1",))).values[0, 1] == 1
+    with pytest.raises(ModelError, match="ask without promotions"):
+        forecasts.answer(ForecastAsk(("fruit-1",), promotions=(Planned("fruit-1", SECOND, (("mailer", 1.0),)),)))
+
+
+def test_what_lies_ready_is_not_computed_again(demand_tables: Tables, predict_demand: Predict, tmp_path: Path) -> None:
+    Forecasts(predict_demand, *demand_tables).save(tmp_path)
+    stored = {whose: np.load(tmp_path / "forecasts" / f"{whose}.npy") for whose in ("series", "category")}
+    again = Forecasts(lambda _: pytest.fail("nothing is to be computed"), *demand_tables, ready=stored)  # type: ignore[arg-type]
+    np.testing.assert_allclose(one(again, ForecastAsk(("fruit-4",))).values, [[2, 4, 8]] * 4)
+
+
+def test_a_product_stands_for_all_its_series(demand_tables: Tables, predict_demand: Predict) -> None:
+    queries = demand_tables[0].with_columns(product_id=pl.lit("p") + pl.col("series_id").str.slice(0, 5))
+    forecasts = Forecasts(predict_demand, queries, demand_tables[1])
+    assert [each.series_id for each in forecasts.answer(ForecastAsk(("pbread",)))] == ["bread-1", "bread-2"]
+    with pytest.raises(DataError, match=r"series_id: expected one series, got a product of 2.*bread-1, bread-2"):
+        forecasts.order(OrderAsk("pbread", on_hand=0, lead_time_days=1))
+
+
+def test_an_order_follows_the_forecast_and_its_promotion(forecasts: Forecasts) -> None:
+    ask = OrderAsk("bread-1", on_hand=20, on_order=10, lead_time_days=7)
+    found, proposal, notes = forecasts.order(ask)
+    assert (found.series_id, proposal.service_level, notes) == ("bread-1", 0.95, [])
+    assert 60 < proposal.expected_demand < proposal.order_up_to
+    assert proposal.order_quantity == np.ceil(proposal.order_up_to - 30)
+    promoted = replace(ask, promotions=(Planned("bread-1", SECOND, (("mailer", 1.0),)),))
+    assert forecasts.order(promoted)[1].expected_demand == pytest.approx(1.5 * proposal.expected_demand, rel=0.01)
+
+
+def test_an_order_by_costs_and_of_a_new_product(forecasts: Forecasts) -> None:
+    assert forecasts.order(OrderAsk("bread-1", 0, 7, costs=(1.0, 4.0)))[1].service_level == 0.8
+    new = OrderAsk("n1", 0, 7, new_product=NewProduct("n1", "Bread"))
+    found, proposal, notes = forecasts.order(new)
+    assert found.source == "category" and "sell like a product of Bread" in notes[0]
+    assert proposal.order_quantity > 80
+
+
+def test_an_order_beyond_the_forecast_says_so(forecasts: Forecasts) -> None:
+    found, proposal, notes = forecasts.order(OrderAsk("bread-1", 0, lead_time_days=28))
+    assert "the release forecasts 28 days; from 2025-07-28 on" in notes[0]
+    within, _, _ = forecasts.order(OrderAsk("bread-1", 0, lead_time_days=21))[1], found, proposal
+    assert proposal.expected_demand == pytest.approx(within.expected_demand * 5 / 4, rel=0.01)
+
+
+def test_an_order_of_a_later_day_leaves_out_what_was_sold_until_then(forecasts: Forecasts) -> None:
+    plan = (Planned("bread-1", SECOND, (("mailer", 1.0),)),)
+    early, late = (forecasts.order(OrderAsk("bread-1", 0, 0, day=day, promotions=plan))[1] for day in (None, SECOND))
+    assert late.expected_demand == pytest.approx(2 * early.expected_demand, rel=0.01)
+    for day in (date(2025, 6, 29), date(2025, 7, 28)):
+        with pytest.raises(DataError, match=r"day: expected one from 2025-06-30 on and before 2025-07-28"):
+            forecasts.order(OrderAsk("bread-1", 0, 0, day=day))
+
+
+def test_names_are_found_in_spite_of_slips() -> None:
+    names = Names(["1", "2", "3", "40017"], ["Bananas 40 lb", "Fluid milk white only", "Milk chocolate", "Soap"])
+    assert names.nearest("bannanas")[0][0] == "1"
+    assert names.nearest("FLUID MLIK")[0][0] == "2"
+    assert names.nearest("40071")[0][0] == "40017"
+    assert names.nearest("zzzz") == names.nearest("") == []
+
+
+def test_a_request_is_timed(forecasts: Forecasts) -> None:
+    assert 0 < request_milliseconds(forecasts, 3) < 5_000
