@@ -6,34 +6,42 @@ from datetime import datetime
 
 import polars as pl
 
-from components.core.tables import Table
+from components.core.tables import DATE, Table, utc
 
-PRODUCT_KNOWN, REPEATED, HOURS_BEFORE_AS_OF = "product_known", "repeated", "hours_before_as_of"
+PRODUCT_KNOWN, REPEATED, HOURS_BEFORE_AS_OF, DAYS_LONG = "product_known", "repeated", "hours_before_as_of", "days_long"
 
 
-def with_conditions(part: pl.LazyFrame, table: Table, as_of: str | None, products: pl.Series | None) -> pl.LazyFrame:
+def with_conditions(
+    part: pl.LazyFrame, table: Table, as_of: str | None, products: pl.Series | None, timezone: str = "UTC"
+) -> pl.LazyFrame:
     """`part` with the columns that suites may name besides the canonical ones.
 
     product_known       whether the products table has it; true where a row names no product, null without a table
-    repeated            whether the row before says exactly the same (for tables without times: has the same key)
-    hours_before_as_of  negative for times that have not come yet
+    repeated            whether the row before says exactly the same (or has the same key, where that may be but once)
+    hours_before_as_of  negative for times that have not come yet; null in rows about the future
+    days_long           from `starts` to `ends`, both counted
 
     Args:
         part: sorted as collect sorts, so that equal rows are neighbours.
         table: whose rows these are.
         as_of: ISO time, end of the data.
         products: the ids that may be named.
+        timezone: the shop's, in which days begin.
     """
     found = set(part.collect_schema().names())
-    compared = [column for column in (table.key if table.time is None else table.schema) if column in found]
+    compared = [column for column in (_named_by(table) if table.once else table.schema) if column in found]
     same = pl.all_horizontal(pl.col(column).eq_missing(pl.col(column).shift(1)) for column in compared)
     first = pl.int_range(pl.len()) == 0
     made = {REPEATED: same & ~first, PRODUCT_KNOWN: _known(found, products)}
-    if table.time is not None and as_of is not None:
-        made[HOURS_BEFORE_AS_OF] = (
-            pl.lit(datetime.fromisoformat(as_of)) - pl.col(table.time)
-        ).dt.total_seconds() / 3600
+    if table.time is not None:
+        made[HOURS_BEFORE_AS_OF] = _hours_before(as_of, table, timezone)
+    if {"starts", "ends"} <= found:
+        made[DAYS_LONG] = (pl.col("ends") - pl.col("starts")).dt.total_days() + 1.0
     return part.with_columns(**made)
+
+
+def _named_by(table: Table) -> list[str]:
+    return [*table.key, *([table.time] if table.time else [])]
 
 
 def _known(found: set[str], products: pl.Series | None) -> pl.Expr:
@@ -42,7 +50,14 @@ def _known(found: set[str], products: pl.Series | None) -> pl.Expr:
     return pl.col("product_id").is_null() | pl.col("product_id").is_in(products.implode())
 
 
-def _hours_before(as_of: str | None, time: str) -> pl.Expr:
-    if as_of is None:
+def _hours_before(as_of: str | None, table: Table, timezone: str) -> pl.Expr:
+    if as_of is None or table.time is None:
         return pl.lit(None, pl.Float64)
-    return (pl.lit(datetime.fromisoformat(as_of)) - pl.col(time)).dt.total_seconds() / 3600
+    at = instant(table.time, table.schema[table.time], timezone)
+    hours = (pl.lit(datetime.fromisoformat(as_of)) - at).dt.total_seconds() / 3600
+    return pl.when(pl.col(table.happened).is_not_null()).then(hours) if table.happened else hours
+
+
+def instant(time: str, kind: pl.DataType, timezone: str) -> pl.Expr:
+    """A table's column of times as instants: for a day, its midnight in the shop's time."""
+    return utc(pl.col(time).cast(pl.Datetime("us")), timezone) if kind == DATE else pl.col(time)

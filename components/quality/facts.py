@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from components.core.tables import Table
+from components.core.tables import DATE, Table
+from components.quality.conditions import instant
 
 RECENT_DAYS = 28  # long enough to level out weekdays, short enough to show a change within the month
 QUIET = 0.1  # a day with fewer rows than this share of the median day counts as quiet
@@ -22,6 +23,9 @@ COMPARED: Mapping[str, tuple[str, ...]] = {  # columns whose distribution is com
     "products": ("category",),
     "behaviour": ("kind", "hour"),
     "stock": ("on_hand",),
+    "promotions": ("display", "mailer"),
+    "campaigns": ("reach",),
+    "sales": ("y",),
 }
 SHARES: Mapping[str, Mapping[str, pl.Expr]] = {
     "transactions": {
@@ -35,14 +39,28 @@ SHARES: Mapping[str, Mapping[str, pl.Expr]] = {
     },
     "behaviour": {"anonymous_share": pl.col("customer_id").is_null()},
     "stock": {"out_of_stock_share": pl.col("on_hand") <= 0},
+    "promotions": {"unplaced_share": pl.all_horizontal(pl.col("display", "mailer", "price").is_null())},
+    "campaigns": {"unreached_share": pl.col("reach") == 0},
+    "sales": {
+        "unknown_share": pl.col("y").is_null(),
+        "negative_share": pl.col("y") < 0,
+        "zero_share": pl.col("y") == 0,
+    },
 }
 
 
 def recent_sample(parts: list[Path], table: Table, as_of: str | None, timezone: str) -> pl.DataFrame:
-    """The compared columns of the newest four weeks (of all rows where a table has no times)."""
-    rows = pl.scan_parquet(parts)
-    if table.time is not None and as_of is not None:
-        rows = rows.filter(pl.col(table.time) >= datetime.fromisoformat(as_of) - timedelta(days=RECENT_DAYS))
+    """The compared columns of the newest four weeks (of all rows where a table has no times).
+
+    Plans have no end of the data; theirs are the four weeks up to the last one planned.
+    """
+    rows = _past(pl.scan_parquet(parts), table)
+    if table.time is not None and table.ahead:
+        newest = rows.select(pl.col(table.time).max()).collect().item()
+        rows = rows.filter(pl.col(table.time) > newest - timedelta(days=RECENT_DAYS)) if newest else rows
+    elif table.time is not None and as_of is not None:
+        start = datetime.fromisoformat(as_of) - timedelta(days=RECENT_DAYS)
+        rows = rows.filter(instant(table.time, table.schema[table.time], timezone) >= start)
     return rows.select(_column(name, timezone).alias(name) for name in COMPARED[table.name]).collect()
 
 
@@ -63,7 +81,7 @@ def facts(parts: list[Path], table: Table, as_of: str | None, timezone: str) -> 
     shares = rows.select(expression.mean().alias(name) for name, expression in SHARES[table.name].items())
     found = shares.collect(engine="streaming").row(0, named=True)
     found |= {"repeated_key_share": _repeated_keys(parts, table)}
-    return found | (_times(rows, table.time, as_of, timezone) if table.time is not None else {})
+    return found | (_times(_past(rows, table), table, as_of, timezone) if table.time is not None else {})
 
 
 def moved(now: Mapping[str, Any], sample: pl.DataFrame, reference: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -81,7 +99,7 @@ def weeks(parts: list[Path], table: Table, timezone: str) -> list[dict[str, Any]
     """Rows by week of the shop's time, oldest first; empty for tables without times."""
     if table.time is None or not parts:
         return []
-    week = pl.col(table.time).dt.convert_time_zone(timezone).dt.date().dt.truncate("1w")
+    week = _day(table, timezone).dt.truncate("1w")
     counted = pl.scan_parquet(parts).group_by(week.alias("week")).agg(rows=pl.len()).drop_nulls().sort("week").collect()
     return [{"week": str(row["week"]), "rows": row["rows"]} for row in counted.iter_rows(named=True)]
 
@@ -126,21 +144,34 @@ def _psi(expected: Mapping[str, Any] | None, known: pl.Series) -> float | None:
     return population_stability(np.append(before, 1 - before.sum()), np.append(after, 1 - after.sum()))
 
 
-def _times(rows: pl.LazyFrame, time: str, as_of: str | None, timezone: str) -> dict[str, Any]:
-    day = pl.col(time).dt.convert_time_zone(timezone).dt.date()
-    days = rows.group_by(day=day).agg(n=pl.len(), newest=pl.col(time).max()).drop_nulls().sort("day").collect()
-    if as_of is None or days.is_empty():
-        return {"history_days": None, "days_since_newest": None, "quiet_days": None}
+def _past(rows: pl.LazyFrame, table: Table) -> pl.LazyFrame:
+    return rows.drop_nulls(table.happened) if table.happened else rows
+
+
+def _day(table: Table, timezone: str) -> pl.Expr:
+    at = pl.col(str(table.time))
+    return at if table.schema[str(table.time)] == DATE else at.dt.convert_time_zone(timezone).dt.date()
+
+
+def _times(rows: pl.LazyFrame, table: Table, as_of: str | None, timezone: str) -> dict[str, Any]:
+    """Facts of the days that have rows; `empty_weeks` lie between the first and the last."""
+    newest = instant("newest", table.schema[str(table.time)], timezone)
+    counted = rows.group_by(day=_day(table, timezone)).agg(n=pl.len(), newest=pl.col(str(table.time)).max())
+    days = counted.drop_nulls().with_columns(newest=newest).sort("day").collect()
+    if days.is_empty():
+        return dict.fromkeys(("history_days", "empty_weeks", "days_since_newest", "quiet_days"))
     busy = days.filter(pl.col("n") >= QUIET * pl.col("n").median())
+    weeks = days["day"].dt.truncate("1w").unique().sort()
     return {
         "history_days": (days["day"][-1] - days["day"][0]).days + 1,
+        "empty_weeks": (weeks[-1] - weeks[0]).days // 7 + 1 - weeks.len(),
         "days_since_newest": _days_between(days["newest"][-1], as_of),
         "quiet_days": _days_between(busy["newest"][-1], as_of),
     }
 
 
-def _days_between(earlier: datetime, as_of: str) -> float:
-    return (datetime.fromisoformat(as_of) - earlier).total_seconds() / 86400
+def _days_between(earlier: datetime, as_of: str | None) -> float | None:
+    return (datetime.fromisoformat(as_of) - earlier).total_seconds() / 86400 if as_of else None
 
 
 def _repeated_keys(parts: list[Path], table: Table) -> float | None:

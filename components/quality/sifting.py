@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,8 +39,10 @@ class Sifted:
 class Sieve:
     """The row expectations of one table, with what they need to know about the rest of the shop."""
 
-    def __init__(self, table: Table, suite: Suite, as_of: str | None, products: pl.Series | None) -> None:
-        self.table, self.suite, self.as_of, self.products = table, suite, as_of, products
+    def __init__(
+        self, table: Table, suite: Suite, as_of: str | None, products: pl.Series | None, timezone: str = "UTC"
+    ) -> None:
+        self.table, self.suite, self.as_of, self.products, self.timezone = table, suite, as_of, products, timezone
 
     def sift(self, parts: list[Path], accepted: Path, quarantine: Path) -> Sifted:
         """Write the accepted rows part by part into `accepted`, all others with `fate` and `reason` to `quarantine`."""
@@ -53,13 +56,16 @@ class Sieve:
 
     def _sift_part(self, part: Path, accepted: Path, rejected: Path, sifted: Sifted) -> None:
         rows, bad = pl.scan_parquet(part).with_row_index("row"), self._bad_rows(part, sifted)
-        kept = rows.join(bad.lazy(), on="row", how="anti", maintain_order="left").drop("row").collect()
-        kept.write_parquet(accepted, row_group_size=PIECE)
+        if bad.is_empty():
+            shutil.copyfile(part, accepted)
+        else:
+            kept = rows.join(bad.lazy(), on="row", how="anti", maintain_order="left").drop("row").collect()
+            kept.write_parquet(accepted, row_group_size=PIECE)
         refused = rows.join(bad.lazy(), on="row", maintain_order="left").drop("row").collect()
         refused.write_parquet(rejected)
-        aside = refused.filter(pl.col("fate") == "set_aside").height
-        sifted.collected += kept.height + refused.height
-        sifted.accepted += kept.height
+        aside, n_rows = refused.filter(pl.col("fate") == "set_aside").height, rows.select(pl.len()).collect().item()
+        sifted.collected += n_rows
+        sifted.accepted += n_rows - refused.height
         sifted.set_aside += aside
         sifted.quarantined += refused.height - aside
 
@@ -83,7 +89,7 @@ class Sieve:
 
     def _failing(self, part: Path) -> pl.DataFrame:
         """One line per failing row and expectation of a part."""
-        rows = with_conditions(pl.scan_parquet(part), self.table, self.as_of, self.products)
+        rows = with_conditions(pl.scan_parquet(part), self.table, self.as_of, self.products, self.timezone)
         needed = self.suite.columns("row")
         unknown = sorted(set(needed) - set(rows.collect_schema().names()))
         if unknown:
@@ -91,11 +97,20 @@ class Sieve:
                 f"expectations/{self.table.name}.json: expected columns of {self.table.name} or conditions of rows, "
                 f"got {', '.join(unknown)}; correct the suite (docs/data.md lists both)"
             )
+        if not needed:
+            return pl.DataFrame(schema=BAD)
         read = rows.select(needed).collect()
+        # What many rows say alike is judged once: placements repeat from store to store.
+        distinct = read.unique(maintain_order=True)
+        failing = self._failing_of(distinct)
+        bad = distinct[failing["row"]].with_columns(failing["place"])
+        return read.with_row_index("row").join(bad, on=needed, nulls_equal=True).select(*BAD)
+
+    def _failing_of(self, rows: pl.DataFrame) -> pl.DataFrame:
         found = [
             pl.DataFrame({"row": start + pl.Series(outcome.rows, dtype=pl.UInt32), "place": place}, schema=BAD)
-            for start in range(0, read.height, PIECE)
-            for place, outcome in enumerate(self.suite.check("row", read.slice(start, PIECE).to_pandas()))
+            for start in range(0, rows.height, PIECE)
+            for place, outcome in enumerate(self.suite.check("row", rows.slice(start, PIECE).to_pandas()))
         ]
         return pl.concat(found) if found else pl.DataFrame(schema=BAD)
 
@@ -110,4 +125,5 @@ def examples(quarantine: Path, per_reason: int = 3, at_most: int = 24) -> list[d
     rows = pl.concat(picked).head(at_most).collect()
     ordered = ["reason", "fate", *(name for name in rows.columns if name not in ("reason", "fate"))]
     times = [name for name, kind in rows.schema.items() if kind == pl.Datetime]
-    return rows.select(ordered).with_columns(pl.col(times).dt.strftime("%Y-%m-%d %H:%M:%S UTC")).to_dicts()
+    written = [pl.col(times).dt.strftime("%Y-%m-%d %H:%M:%S UTC"), pl.col(pl.Date).cast(pl.String)]
+    return rows.select(ordered).with_columns(written).to_dicts()

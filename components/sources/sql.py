@@ -15,7 +15,7 @@ from pydantic import Field
 
 from components.core.errors import DataError, ParamsError
 from components.core.params import Params
-from components.core.tables import conform
+from components.core.tables import conform, joined
 from components.sources.folder import renamed
 
 
@@ -37,7 +37,7 @@ class Sql:
         self._spool: Path | None = None
 
     def read(self) -> pl.LazyFrame:
-        return pl.concat([pl.scan_parquet(path) for path in self._spooled() if path.name != "found.parquet"])
+        return joined([pl.scan_parquet(path) for path in self._spooled() if path.name != "found.parquet"])
 
     def found_columns(self) -> list[str]:
         return list(pl.read_parquet_schema(self._spooled()[0].parent / "found.parquet"))

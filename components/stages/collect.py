@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,7 +21,7 @@ from components.core.artifacts import file_sha256, read_json, write_json
 from components.core.errors import DataError, MissingTable
 from components.core.folders import replaced_folder
 from components.core.params import read_params
-from components.core.tables import Table, missing_columns, table_named
+from components.core.tables import DATE, Table, missing_columns, table_named
 from components.settings import settings
 from components.sources.shop import source_of
 from components.sources.source import Source
@@ -90,9 +90,17 @@ def _write(source: Source, target: Path, params: dict[str, Any]) -> None:
             "missing_columns": lacking,
             "timezone": timezone,
             "content": _content(folder),
-        }
+        } | _covariates(folder, table)
         write_json(folder / "meta.json", meta | _reference(meta))
     log.info("%s: %d rows%s", table.name, rows, f", as of {meta['as_of']}" if meta["as_of"] else "")
+
+
+def _covariates(folder: Path, table: Table) -> dict[str, list[str]]:
+    """The further columns that were kept, for tables that have such."""
+    if not table.covariates:
+        return {}
+    columns = pl.read_parquet_schema(next(folder.glob("part-*.parquet")))
+    return {"covariates": [name for name in columns if name not in table.schema]}
 
 
 def _write_missing(table: str, target: Path) -> None:
@@ -126,9 +134,8 @@ def _write_parts(rows: pl.LazyFrame, table: Table, folder: Path) -> int:
 
 
 def _write_part(rows: pl.LazyFrame, table: Table, path: Path) -> int:
-    leading = [*([table.time] if table.time else []), *table.key]
-    order = [*leading, *(column for column in table.schema if column not in leading)]
-    part = rows.select(list(table.schema)).sort(order).collect()
+    covariates = [name for name in rows.collect_schema() if name not in table.schema]
+    part = rows.select(*table.schema, *covariates).sort([*table.order, *covariates]).collect()
     part.write_parquet(path, compression="zstd", row_group_size=ROW_GROUP)
     return part.height
 
@@ -137,18 +144,34 @@ def _as_of(folder: Path, table: Table, timezone: str) -> str | None:
     """The end of the data: the midnight in the shop's timezone after the newest row, as ISO text in UTC.
 
     A few rows from a clock gone wrong must not move it: where the newest thousandth of the rows lies
-    more than WRONG_CLOCK after all others, it is left out (and validate quarantines those rows).
+    more than WRONG_CLOCK after all others, it is left out (and validate quarantines those rows). Where
+    rows are periods, it is the end of the newest one. None for plans: they run ahead of the data.
     """
-    if table.time is None:
+    if table.time is None or table.ahead:
         return None
-    times = pl.scan_parquet(sorted(folder.glob("part-*.parquet"))).select(at=pl.col(table.time)).drop_nulls()
+    rows = pl.scan_parquet(sorted(folder.glob("part-*.parquet")))
+    if table.happened:
+        rows = rows.drop_nulls(table.happened)
+    times = rows.select(at=pl.col(table.time).cast(pl.Datetime("us"))).drop_nulls()
     usual = times.select(pl.col("at").quantile(0.999, interpolation="lower")).collect().item()
     if usual is None:
         return None
     newest: datetime = times.filter(pl.col("at") <= usual + WRONG_CLOCK).select(pl.col("at").max()).collect().item()
-    local = newest.astimezone(ZoneInfo(timezone))
-    midnight = datetime.combine(local.date() + timedelta(days=1), datetime.min.time(), ZoneInfo(timezone))
-    return midnight.astimezone(UTC).isoformat()
+    if table.schema[table.time] == DATE:
+        return _midnight(newest.date() + _period(rows, table.key[0], table.time), timezone)
+    return _midnight(newest.replace(tzinfo=UTC).astimezone(ZoneInfo(timezone)).date() + timedelta(days=1), timezone)
+
+
+def _midnight(day: date, timezone: str) -> str:
+    return datetime.combine(day, datetime.min.time(), ZoneInfo(timezone)).astimezone(UTC).isoformat()
+
+
+def _period(rows: pl.LazyFrame, series: str, day: str) -> timedelta:
+    """The commonest step from day to day of the series with most rows; one day where there is none."""
+    longest = rows.group_by(series).len().sort("len", series, descending=[True, False]).head(1).select(series)
+    days = rows.join(longest, on=series).select(pl.col(day).unique().sort()).collect().to_series()
+    steps: list[timedelta] = days.drop_nulls().diff().drop_nulls().mode().sort().to_list()
+    return steps[0] if steps else timedelta(days=1)
 
 
 def _content(folder: Path) -> str:

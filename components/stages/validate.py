@@ -35,7 +35,7 @@ from components.settings import settings
 
 log = logging.getLogger(__name__)
 
-SUITES = Path("expectations")
+SUITES, COVARIATE = Path("expectations"), "(covariate)"
 
 
 class QualityParams(Params):
@@ -94,7 +94,7 @@ def _judge(table: Table, limit: float, folder: Path) -> Report:
     if start.absent:
         return start
     suite = Suite.load(SUITES / f"{table.name}.json")
-    columns = [_of_table(outcome) for outcome in suite.check("schema", _schema(parts))]
+    columns = [_of_table(outcome) for outcome in suite.check("schema", _schema(parts, table))]
     if not all(finding.passed for finding in columns):
         return replace(start, findings=columns)
     return _judge_rows(table, suite, replace(start, findings=columns), meta, folder)
@@ -102,11 +102,14 @@ def _judge(table: Table, limit: float, folder: Path) -> Report:
 
 def _judge_rows(table: Table, suite: Suite, start: Report, meta: Mapping[str, Any], folder: Path) -> Report:
     parts = sorted((settings().data / "collected" / table.name).glob("part-*.parquet"))
-    sifted = Sieve(table, suite, start.as_of, _product_ids(table)).sift(parts, folder, _quarantine(table))
+    until = _expected_until(table, start.as_of)
+    ends = until if table.ahead else start.as_of
+    sieve = Sieve(table, suite, ends, _product_ids(table), start.timezone)
+    sifted = sieve.sift(parts, folder, _quarantine(table))
     accepted = sorted(folder.glob("part-*.parquet"))
     sample = recent_sample(accepted, table, start.as_of, start.timezone)
     now = profile(accepted, table, start.as_of, sample) | {"content": meta["content"]}
-    known = facts(accepted, table, _expected_until(start.as_of), start.timezone)
+    known = facts(accepted, table, until, start.timezone)
     known |= moved(now, sample, meta.get("reference"))
     known |= _counted(sifted, start.quarantine_share_max)
     _keep_profile(table, now)
@@ -125,12 +128,16 @@ def _judge_rows(table: Table, suite: Suite, start: Report, meta: Mapping[str, An
     )
 
 
-def _expected_until(as_of: str | None) -> str | None:
-    """The end of the purchases where that is later: by its own newest row a feed that died is fresh for ever."""
+def _expected_until(table: Table, as_of: str | None) -> str | None:
+    """The end of the purchases where that is later: by its own newest row a feed that died is fresh for ever.
+
+    Plans have no end of their own, and are measured against the purchases alone.
+    """
     sold = settings().data / "collected" / "transactions" / "meta.json"
-    if as_of is None or not sold.is_file():
+    if (as_of is None and not table.ahead) or not sold.is_file():
         return as_of
-    return max(as_of, read_json(sold)["as_of"] or as_of, key=datetime.fromisoformat)
+    ends = [end for end in (as_of, read_json(sold)["as_of"]) if end is not None]
+    return max(ends, key=datetime.fromisoformat, default=None)
 
 
 def _counted(sifted: Sifted, limit: float) -> dict[str, Any]:
@@ -148,9 +155,11 @@ def _passed_on(meta: Mapping[str, Any], sifted: Sifted) -> dict[str, Any]:
     return kept | {"rows": sifted.accepted, "quarantined": sifted.quarantined, "set_aside": sifted.set_aside}
 
 
-def _schema(parts: list[Path]) -> Any:
+def _schema(parts: list[Path], table: Table) -> Any:
     """Columns and types of the parts, a pandas frame with one row per distinct pair."""
     pairs = {(name, str(kind)) for part in parts for name, kind in pl.read_parquet_schema(part).items()}
+    if table.covariates:  # the suite cannot know their names
+        pairs = {(name if name in table.schema else COVARIATE, kind) for name, kind in pairs}
     return pl.DataFrame(sorted(pairs), schema=["column", "type"], orient="row").to_pandas()
 
 

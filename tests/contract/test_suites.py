@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Example:
     rows: Change = same
     meta: Callable[[dict[str, Any]], dict[str, Any]] = field(default=lambda meta: meta)
     limit: float = 1.0
+    until: datetime = AS_OF  # the end of the purchases, by which plans are measured
     besides: frozenset[str] = frozenset()
 
 
@@ -91,12 +92,25 @@ def last_days(days: int) -> Change:
     return lambda frame: frame.filter(pl.col("at") >= AS_OF - timedelta(days=days))
 
 
+def without_week(column: str, monday: date) -> Change:
+    return lambda frame: frame.filter(pl.col(column).dt.truncate("1w") != monday)
+
+
+def where(every_nth: int, **values: Any) -> Change:
+    """Each n-th row says something else."""
+    here = pl.int_range(pl.len()) % every_nth == 0
+    return lambda frame: frame.with_columns(
+        pl.when(here).then(pl.lit(value, frame.schema[name])).otherwise(pl.col(name)).alias(name)
+        for name, value in values.items()
+    )
+
+
 TYPES = Example(lambda frame: frame.with_columns(pl.col(frame.columns[0]).cast(pl.Categorical)))
 SPOILT = {"besides": frozenset({"product_named"}), "limit": 0.0005}  # the limit speaks only where rows are bad
 OVER = Example(first(product_id=None).rows, **SPOILT)
 LATE = first(at=AS_OF + timedelta(hours=5))
 COMMON = {
-    "columns": Example(lambda frame: frame.drop(frame.columns[-1])),
+    "columns": Example(lambda frame: frame.drop(frame.columns[2])),
     "types": TYPES,
     "product_named": first(product_id=None),
     "quarantine_to_limit": OVER,
@@ -175,12 +189,62 @@ EXAMPLES: dict[str, dict[str, Example]] = {
         "out_of_stock_share": no_reference(every(on_hand=0.0).rows),
         "on_hand_psi": Example(lambda frame: frame.with_columns(pl.col("on_hand") + 1000)),
     },
+    "promotions": COMMON
+    | {
+        "week_readable": first(week=None),
+        "week_plausible": first(week=date(1999, 1, 4)),
+        "price_positive": first(price=0.0),
+        "not_repeated": Example(repeated),
+        "product_known": first(product_id="unheard-of"),
+        "days_since_newest": Example(until=AS_OF + timedelta(days=11)),
+        "empty_weeks": Example(without_week("week", date(2024, 1, 8))),
+        "recent_rows_ratio": released(recent_rows_per_day=1000.0),
+        "unplaced_share": no_reference(every(display=None, mailer=None, price=None).rows),
+        "repeated_key_share": every(product_id="p1"),
+        "display_psi": every(display="9"),
+        "mailer_psi": every(mailer="Z"),
+    },
+    "campaigns": COMMON
+    | {
+        "campaign_named": first(campaign_id=None),
+        "start_readable": first(starts=None),
+        "end_readable": first(ends=None),
+        "ends_after_start": first(ends=date(2023, 1, 1)),
+        "length_plausible": first(ends=date(2030, 1, 1)),
+        "reach_is_share": first(reach=35.0),
+        "not_repeated": Example(lambda frame: repeated(frame).with_columns(_at_first(frame, "reach", 0.5))),
+        "product_known": first(product_id="unheard-of"),
+        "start_plausible": first(starts=date(1999, 1, 4), ends=date(1999, 2, 4)),
+        "unreached_share": no_reference(every(reach=0.0).rows),
+        "reach_psi": Example(lambda frame: frame.with_columns(pl.col("reach") / 100)),
+    },
+    "sales": COMMON
+    | {
+        "series_named": first(series_id=None),
+        "time_readable": first(at=None),
+        "y_plausible": first(y=1e10),
+        "weight_not_negative": first(weight=-1.0),
+        "not_repeated": Example(lambda frame: repeated(frame).with_columns(_at_first(frame, "y", 5.0))),
+        "product_known": first(product_id="unheard-of"),
+        "time_has_come": first(at=date(2024, 4, 1)),
+        "days_since_newest": later_end(11),
+        "empty_weeks": Example(without_week("at", date(2023, 10, 2))),
+        "recent_rows_ratio": released(recent_rows_per_day=1000.0),
+        "history_days": no_reference(lambda frame: frame.filter(pl.col("at") >= date(2023, 12, 1))),
+        "unknown_share": no_reference(lambda frame: where(2, y=None)(where(3, y=None)(frame))),
+        "negative_share": no_reference(where(10, y=-1.0)),
+        "zero_share": no_reference(every(y=0.0).rows),
+        "y_psi": Example(lambda frame: frame.with_columns(pl.col("y") + 1000)),
+        "quarantine_to_limit": Example(
+            first(series_id=None).rows, besides=frozenset({"series_named"}), limit=SPOILT["limit"]
+        ),
+    },
 }
 
 
 def clean(table: str) -> pl.DataFrame:
     """Rows that meet every expectation."""
-    n = 50 if table == "products" else DAYS * PER_DAY
+    n = {"products": 50, "promotions": 200, "campaigns": 100, "sales": 300}.get(table, DAYS * PER_DAY)
     number = pl.int_range(n, eager=True)
     days, hours = (n - 1 - number) // PER_DAY, number % PER_DAY
     at = pl.Series("at", [AS_OF - timedelta(days=int(d), hours=23 - int(h)) for d, h in zip(days, hours, strict=True)])
@@ -220,8 +284,40 @@ def clean(table: str) -> pl.DataFrame:
             "store_id": "s" + (number // 50).cast(pl.String),
             "on_order": (number % 3).cast(pl.Float64),
         },
+        "promotions": {
+            "product_id": product,
+            "week": mondays(number // 20, 10),
+            "store_id": pl.repeat("s", n, eager=True),
+            "display": pl.Series(["1", None, "3", None])[number % 4],
+            "mailer": pl.Series([None, "A", "D", "A"])[number % 4],
+            "price": 1.0 + number,
+        },
+        "campaigns": {
+            "campaign_id": "c" + (number // 10).cast(pl.String),
+            "product_id": product,
+            "starts": mondays(number // 10, 10),
+            "ends": mondays(number // 10 + 4, 10),
+            "reach": (1 + number % 10) / 20,
+        },
+        "sales": {
+            "series_id": "s" + (number % 10).cast(pl.String),
+            "at": mondays(number // 10, 30),
+            "y": 1.0 + number % 10,
+            "title": "Title " + (number % 10).cast(pl.String),
+            "product_id": "p" + (number % 10).cast(pl.String),
+            "store_id": pl.repeat("s", n, eager=True),
+            "category": pl.repeat("food", n, eager=True),
+            "weight": pl.repeat(1.0, n, eager=True),
+        },
     }
-    return pl.DataFrame(columns[table]).cast(dict(TABLES[table].schema))
+    frame = pl.DataFrame(columns[table]).cast(dict(TABLES[table].schema))
+    return frame.with_columns(is_holiday=pl.lit(0.0)) if table == "sales" else frame
+
+
+def mondays(week: pl.Series, n_weeks: int) -> pl.Series:
+    """The Monday of each week number, of which the last is the one in which the data ends."""
+    last = date(2024, 2, 26)
+    return pl.Series([last - timedelta(weeks=n_weeks - 1 - int(number)) for number in week])
 
 
 @pytest.fixture
@@ -242,8 +338,10 @@ def failures(table: str, example: Example) -> dict[str, str]:
     folder.mkdir(parents=True)
     part = folder / "part-2024.parquet"
     rows.write_parquet(part)
-    canonical, dated = TABLES[table], TABLES[table].time is not None
-    as_of = AS_OF.isoformat() if dated else None
+    canonical = TABLES[table]
+    as_of = None if canonical.time is None or canonical.ahead else AS_OF.isoformat()
+    if canonical.ahead:
+        write_json(Path("data/collected/transactions/meta.json"), {"as_of": example.until.isoformat()})
     reference = profile([part], canonical, as_of, recent_sample([part], canonical, as_of, "UTC"))
     meta = {
         "as_of": as_of,
