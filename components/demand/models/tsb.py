@@ -1,0 +1,50 @@
+"""TSB: how often it sells and how much when it does, each smoothed; for intermittent demand.
+
+Teunter, Syntetos and Babai (2011), as in statsforecast. Unlike Croston's method it lets a product
+that stopped selling fade. On validation it beat Croston-SBA, ADIDA and IMAPA both on store-by-product
+series, half of whose weeks are zero, and (but for IMAPA, as good) on the chain's best sellers.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from components.core.params import Params
+from components.demand.local import FALLBACK_WINDOW, Local, mean_trace, trace_each
+from components.demand.panel import Panel
+from components.demand.spread import roots, spread
+
+
+class TsbParams(Params):
+    alpha_demand: float = Field(0.15, gt=0, lt=1, description="Weight of the latest amount sold.")
+    alpha_probability: float = Field(0.15, gt=0, lt=1, description="Weight of whether the latest period sold at all.")
+
+
+class Tsb(Local):
+    """One level for all periods ahead; series shorter than ten periods fall back on their mean."""
+
+    params_class: ClassVar[type[Params]] = TsbParams
+    params: TsbParams
+
+    def relative(self, relative: np.ndarray, panel: Panel) -> np.ndarray:
+        method = partial(smoothed, demand=self.params.alpha_demand, probability=self.params.alpha_probability)
+        fallback = mean_trace(relative, FALLBACK_WINDOW, panel.horizon)
+        trace = trace_each(np.maximum(relative, 0.0), fallback, method, "tsb")
+        return spread(trace, relative, panel.quantiles)
+
+
+def smoothed(
+    history: np.ndarray, horizon: int, demand: float, probability: float
+) -> tuple[np.ndarray, np.ndarray, None]:
+    """Roots of the forecast and of the fitted values of one series; the errors do not widen."""
+    from statsforecast.models import TSB
+
+    said = TSB(alpha_d=demand, alpha_p=probability).forecast(history, horizon, fitted=True)
+    return roots(said["mean"]), roots(said["fitted"]), None
+
+
+MODEL = Tsb
