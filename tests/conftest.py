@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -60,6 +60,55 @@ def checkerboard() -> tuple[pl.DataFrame, pl.DataFrame]:
 def queries_of() -> Callable[[pl.DataFrame, list[int]], pl.DataFrame]:
     """`recommendation_queries`, for tests that make their own train table."""
     return recommendation_queries
+
+
+MONDAY = date(2024, 1, 1)
+RHYTHM = (1.15, 1.0, 0.85, 1.0)  # of the level, week by week; the first is a mailer week
+LEVELS = np.geomspace(3, 300, 24)  # units a week of the series in `rhythm`
+
+
+def weekly_series(histories: Sequence[Sequence[float | None]], horizon: int = 4) -> pl.DataFrame:
+    """A queries frame of weekly series; every history begins on MONDAY, so that longer ones have later origins."""
+    n, lengths = len(histories), [len(history) for history in histories]
+    mailers = [[float(week % len(RHYTHM) == 0) for week in range(length + horizon)] for length in lengths]
+    return pl.DataFrame(
+        {
+            "query": range(n),
+            "series_id": [f"s{number}" for number in range(n)],
+            "origin": [MONDAY + timedelta(weeks=length) for length in lengths],
+            "period_days": [7] * n,
+            "horizon": [horizon] * n,
+            "quantiles": [[0.1, 0.5, 0.9]] * n,
+            "y": [list(history) for history in histories],
+            "known_mailer": mailers,
+            "past_price": [[1.0] * length for length in lengths],
+            "static_category": [number % 3 for number in range(n)],
+            "series_class": [("slow", "medium", "fast")[number * 3 // n] for number in range(n)],
+        },
+        schema_overrides={
+            "query": pl.Int32,
+            "y": pl.List(pl.Float32),
+            "known_mailer": pl.List(pl.Float32),
+            "past_price": pl.List(pl.Float32),
+            "static_category": pl.Int32,
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def weekly_frame() -> Callable[..., pl.DataFrame]:
+    """`weekly_series`, for tests that make their own histories."""
+    return weekly_series
+
+
+@pytest.fixture(scope="session")
+def rhythm() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Train table of 60 weeks, queries four weeks later and their truth, of series that repeat RHYTHM at LEVELS."""
+    sales = [[float(level * RHYTHM[week % len(RHYTHM)]) for week in range(68)] for level in LEVELS]
+    train, queries = (weekly_series([history[:weeks] for history in sales]) for weeks in (60, 64))
+    truth = queries.select("query", week=pl.lit([MONDAY + timedelta(weeks=week) for week in range(64, 68)]))
+    coming = truth.with_columns(units=pl.Series([history[64:] for history in sales])).explode("week", "units")
+    return train.with_columns(pl.col("known_mailer").list.head(60)), queries, coming  # train knows nothing later
 
 
 AS_OF = datetime(2025, 7, 1, tzinfo=UTC)
