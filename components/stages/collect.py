@@ -63,14 +63,16 @@ def keep_reference(table: str) -> None:
     """Keep the profile of the data just released, so that later data is compared with it.
 
     Copies data/quality/<table>.profile.json to shop/reference/<table>/<as_of>.json. A table without
-    times takes the as_of of the transactions that were released with it.
+    times, or of plans, takes the as_of of the transactions (or series) that were released with it.
     """
     here = settings()
     profile = here.data / "quality" / f"{table}.profile.json"
     if not profile.is_file():
         return
     content = read_json(profile)
-    as_of = content["as_of"] or read_json(here.data / "collected" / "transactions" / "meta.json")["as_of"]
+    sold = [here.data / "collected" / name / "meta.json" for name in ("transactions", "sales")]
+    ends = [content["as_of"], *(read_json(meta)["as_of"] for meta in sold if meta.is_file())]
+    as_of = next((end for end in ends if end is not None), None)
     if as_of is not None:
         write_json(here.home / "reference" / table / f"{_file_stem(as_of)}.json", content | {"as_of": as_of})
 
