@@ -77,11 +77,12 @@ class Gbm(Forecaster):
 
     def forecast(self, panel: Panel) -> np.ndarray:
         self._check(panel)
-        x, scale = self.rows(panel)
-        ratios = np.column_stack([booster.predict(x) for booster in self.boosters])
-        values = ratios.reshape(len(panel), panel.horizon, -1) * scale[:, None, None]
-        new = ~np.isfinite(panel.y).any(axis=1)
-        values[new] = self.newcomers.forecast(panel, self.response)[new]
+        values = self.newcomers.forecast(panel, self.response)
+        begun = np.isfinite(panel.y).any(axis=1)
+        if begun.any():
+            x, scale = self.rows(panel)
+            ratios = np.column_stack([booster.predict(x) for booster in self.boosters])
+            values[begun] = (ratios.reshape(values.shape) * scale[:, None, None])[begun]
         return values
 
     def rows(self, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
