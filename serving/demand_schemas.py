@@ -123,7 +123,7 @@ class ForecastRequest(Wire):
     )
     horizon: int | None = Field(None, ge=1, description="Periods ahead; by default as many as the release can.")
     quantiles: Annotated[list[Level], Field(max_length=99)] | None = Field(
-        None, description="Levels within those that were trained; linear between them."
+        None, description="Levels within those that were trained."
     )
     promotions: Promotions = Field(default=[], description="What if: overrides what is known to be planned.")
     explain: bool = Field(False, description="Say what moves each forecast.")
@@ -158,7 +158,9 @@ class OrderRequest(Wire):
     )
     on_order: Amount = Field(0.0, description="Units ordered earlier that arrive within the lead time.")
     lead_time_days: float = Field(ge=0, le=365, description="From the order to its arrival.")
-    review_days: float = Field(7.0, gt=0, le=182, description="Until the next look at the stock.")
+    review_days: float | None = Field(
+        None, gt=0, le=182, description="Until the next look at the stock; by default the shop's own."
+    )
     service_level: float | None = Field(
         None, gt=0, le=MOST_SERVICE, description="Chance that stock lasts until the next order arrives."
     )

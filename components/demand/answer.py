@@ -132,6 +132,7 @@ class Forecasts:
 
     def _terms(self, ask: OrderAsk, found: Forecast) -> tuple[Terms, list[str]]:
         """What the arithmetic needs, and notes on what was assumed."""
+        review = self.order_params.review_days if ask.review_days is None else ask.review_days
         first, limit = found.weeks[0], self.horizon * self.period_days
         beyond = first + timedelta(days=limit)
         day = (ask.day - first).days if ask.day else 0
@@ -141,11 +142,11 @@ class Forecasts:
                 "correct it, or release anew on fresher data"
             )
         notes = []
-        if day + ask.lead_time_days + ask.review_days > limit:
+        if day + ask.lead_time_days + review > limit:
             notes.append(f"the release forecasts {limit} days; from {beyond} on, demand is taken to go on as before")
         if found.source == "category":
             notes.append(f"no history of its own: taken to sell like a product of {found.category}")
-        return Terms(ask.on_hand, ask.on_order, ask.lead_time_days, ask.review_days, self._service(ask),
+        return Terms(ask.on_hand, ask.on_order, ask.lead_time_days, review, self._service(ask),
                      ask.pack_size, ask.minimum_order, day), notes  # fmt: skip
 
     def _service(self, ask: OrderAsk) -> float:

@@ -72,14 +72,15 @@ class OrderAsk:
     """A buyer's question about one series. Exactly one of `service_level` and `costs` may be given.
 
     Stock in units, times in days; `costs` are (too much, too little) per unit left over and per unit short.
-    `day` is the day of the order, the first one after the data where it is None.
+    What is None is the release's own: `review_days`, the service level, and for `day`, that of the order, the
+    first one after the data.
     """
 
     series_id: str
     on_hand: float
     lead_time_days: float
     on_order: float = 0.0
-    review_days: float = 7.0
+    review_days: float | None = None
     service_level: float | None = None
     costs: tuple[float, float] | None = None
     pack_size: float = 1.0

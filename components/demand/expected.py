@@ -84,5 +84,5 @@ def forecast(predict: Callable[[pl.DataFrame], pl.DataFrame], queries: pl.DataFr
 
 
 def at_levels(values: np.ndarray, trained: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Quantiles (n_weeks, n_trained) at other levels, linear between those that were trained."""
-    return np.array([np.interp(wanted, trained, row) for row in values])
+    """Quantiles (n_weeks, n_trained) at other levels, by the curve through those that were trained."""
+    return np.array([quantile_function(wanted, row, trained) for row in values])

@@ -31,8 +31,12 @@ class OrderParams(Params):
     """What an order takes for granted where the buyer says nothing."""
 
     service_level: float = Field(0.95, gt=0, lt=1, description="Chance that stock lasts until the next order arrives.")
+    review_days: float = Field(7.0, gt=0, description="Days between two orders.")
     week_correlation: float = Field(
-        0.5, ge=0, lt=1, description="Between the errors of a series' periods; normal scores, one for all pairs."
+        0.3,
+        ge=0,
+        lt=1,
+        description="Of the errors of any two periods of a series; measured .23 to .33 on default data.",
     )
 
 
@@ -153,18 +157,20 @@ def extended(values: np.ndarray, n_periods: int, period_days: int) -> np.ndarray
 
 
 def quantile_function(chances: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Units at `chances`: linear between the levels, exponential beyond them, never below 0.
+    """Units at `chances`: exponential between the levels and beyond them, never below 0.
 
-    An exponential tail goes on as the outermost two levels' distance says; it is heavier than a normal
-    one, as demand's is, and without it no service above the highest level could be told from that level.
+    Linear in -ln(1 - chance), so that units more become rarer as they do under an exponential law; below the
+    lowest level the same mirrored. On this project's default data the level .8 between a trained .5 and .9
+    then covers .80 of the weeks (linear in the level itself: .85), and .95 and .99 beyond them cover .95 and .99.
     """
-    found = np.interp(chances, levels, values)
+    rarity = -np.log1p(-levels)
+    found = np.interp(-np.log1p(-chances), rarity, values)
     if len(levels) < 2:
         return np.maximum(found, 0.0)
     high, low = chances > levels[-1], chances < levels[0]
-    upper = (values[-1] - values[-2]) / math.log((1 - levels[-2]) / (1 - levels[-1]))
+    upper = (values[-1] - values[-2]) / (rarity[-1] - rarity[-2])
     lower = (values[1] - values[0]) / math.log(levels[1] / levels[0])
-    found[high] = values[-1] + upper * np.log((1 - levels[-1]) / (1 - chances[high]))
+    found[high] = values[-1] + upper * (-np.log1p(-chances[high]) - rarity[-1])
     found[low] = values[0] + lower * np.log(chances[low] / levels[0])
     return np.maximum(found, 0.0)
 
