@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.core.errors import DataError, MissingTable
 from components.core.tables import TABLES, conform
@@ -68,6 +70,29 @@ def test_an_instant_is_the_day_that_the_shops_wall_shows() -> None:
 
 def test_a_day_that_cannot_be_read_is_null() -> None:
     assert weeks(["1/2/2017", "soon", "", None, "2017-02-30", "2017-W60"]) == [None] * 6
+
+
+@pytest.mark.parametrize("kind", [pl.Int8, pl.UInt16, pl.Int64, pl.Float32, pl.Decimal(12, 2), pl.Boolean, pl.Null])
+def test_no_type_is_an_error(kind: type[pl.DataType]) -> None:
+    value = pl.Series([None], dtype=kind) if kind == pl.Null else pl.Series([1, None]).cast(kind)
+    assert len(weeks(value)) == len(value)
+
+
+@given(st.lists(st.one_of(st.none(), st.text(max_size=12), st.integers(), st.floats(), st.dates()), max_size=8))
+def test_no_mixture_of_values_is_an_error(values: list[object]) -> None:
+    mixed = pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
+    for table in ("promotions", "campaigns", "sales"):
+        columns = dict.fromkeys(TABLES[table].schema, mixed)
+        found = conform(pl.LazyFrame(columns), table, "America/New_York").collect()
+        assert dict(found.schema) == TABLES[table].schema
+
+
+@given(st.dates(date(1980, 1, 1), date(2100, 1, 1)), st.sampled_from(["America/New_York", "Asia/Tokyo", "UTC"]))
+def test_a_day_is_the_same_however_it_is_written(day: date, timezone: str) -> None:
+    local = datetime(day.year, day.month, day.day, 12, tzinfo=ZoneInfo(timezone))
+    written = [day.isoformat(), f"{day:%Y%m%d}", f"{day:%d.%m.%Y}", f"{day:%G-W%V-%u}", local.isoformat()]
+    frame = pl.LazyFrame({"series_id": "s", "at": written, "y": 1.0})
+    assert set(conform(frame, "sales", timezone).collect()["at"]) == {day}
 
 
 def test_codes_that_say_no() -> None:
