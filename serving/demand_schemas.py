@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from components.demand.ask import Forecast, ForecastAsk, NewProduct, OrderAsk, Planned
+from components.demand.drivers import Driver
 from components.demand.order import MOST_SERVICE, Proposal
 from serving.schemas import Name, Names, Wire
 
@@ -46,8 +47,13 @@ FORECAST_RESPONSE: dict[str, Any] = {
             "title": "Bananas",
             "from": "series",
             "category": "TROPICAL FRUIT",
-            "weeks": [{"week": "2018-01-01", "quantiles": {"0.1": 201.4, "0.5": 246.0, "0.9": 301.7}}],
-            "drivers": None,
+            "weeks": [
+                {
+                    "week": "2018-01-01",
+                    "quantiles": {"0.1": 201.4, "0.5": 246.0, "0.9": 301.7},
+                    "drivers": [{"group": "level", "units": 240.2, "words": "what it usually sells: 240"}],
+                }
+            ],
         }
     ],
     "period_days": 7,
@@ -201,11 +207,20 @@ Source = Literal["series", "category"]
 FROM = "Whose history it comes from: its own, or (without one) its category's."
 
 
+class WeekDriver(Wire):
+    """One kind of influence on the median as the released gbm gives it, which may be one of several that ship."""
+
+    group: str = Field(description="level, trend, season, price, promotion or plan.")
+    units: float = Field(description="That it adds; of the level: that the others start from.")
+    words: str
+
+
 class ForecastWeek(Wire):
     """Units of one week (or day, where the release forecasts days) by quantile level, ascending."""
 
     week: date
     quantiles: dict[str, float]
+    drivers: list[WeekDriver] | None = Field(description="What moves this week's median; null where not asked.")
 
 
 class SeriesForecast(Wire):
@@ -216,7 +231,6 @@ class SeriesForecast(Wire):
     source: Source = Field(alias="from", description=FROM)
     category: str | None
     weeks: list[ForecastWeek]
-    drivers: list[str] | None = Field(description="What moves this forecast, most first; null where not asked.")
 
 
 class ForecastResponse(Wire):
@@ -268,7 +282,6 @@ def forecast_response(found: list[Forecast], release: str, request_id: str) -> d
             "from": each.source,
             "category": each.category,
             "weeks": _weeks(each),
-            "drivers": None if each.drivers is None else list(each.drivers),
         }
         for each in found
     ]
@@ -305,8 +318,14 @@ def order_response(
 
 def _weeks(found: Forecast) -> list[dict[str, Any]]:
     names = [f"{level:g}" for level in found.quantiles]
-    rounded = found.values.round(3).tolist()
+    rounded, drivers = found.values.round(3).tolist(), found.drivers or [None] * len(found.weeks)
     return [
-        {"week": week.isoformat(), "quantiles": dict(zip(names, values, strict=True))}
-        for week, values in zip(found.weeks, rounded, strict=True)
+        {"week": week.isoformat(), "quantiles": dict(zip(names, values, strict=True)), "drivers": _said(why)}
+        for week, values, why in zip(found.weeks, rounded, drivers, strict=True)
     ]
+
+
+def _said(drivers: list[Driver] | None) -> list[dict[str, Any]] | None:
+    if drivers is None:
+        return None
+    return [{"group": each.group, "units": round(each.units, 2), "words": each.words} for each in drivers]

@@ -22,15 +22,18 @@ from components.core.bundle import Bundle, load_bundle
 from components.core.errors import DataError, ModelError
 from components.core.params import parse
 from components.demand.ask import Forecast, ForecastAsk, OrderAsk
+from components.demand.drivers import Driver, explain
 from components.demand.expected import Expected, Whose, at_levels, forecast
+from components.demand.models.gbm import Gbm
 from components.demand.order import OrderParams, Proposal, Terms, critical_ratio, propose
+from components.demand.panel import Panel
 from components.demand.targets import Target, Targets
 from components.demand.what_if import Plan, by_step, code_mix, known_names, planned, plans_of
 
 REMEMBERED = 1024  # what-ifs, each a few numbers: a buyer's page asks the same again while others change
 
 Predict = Callable[[pl.DataFrame], pl.DataFrame]  # queries -> score table
-Explain = Callable[[pl.DataFrame], list[list[str]]]  # queries -> drivers of each row, in words
+Explain = Callable[[Panel], list[list[Driver]]]  # a panel of one row -> the drivers of each period ahead
 Asked = tuple[int, Plan]  # a row and what is planned for it
 
 
@@ -75,6 +78,7 @@ class Forecasts:
             lambda queries: bundle.predict(queries, pool_of(queries)),
             pl.read_parquet(folder / "queries.parquet"),
             pl.read_parquet(folder / "categories.parquet"),
+            explain=_explainer(bundle),
             order=parse(OrderParams, params.get("order") or {}, "demand.order"),
             ready={
                 "series": load_array(folder / "forecasts", "series"),
@@ -111,7 +115,7 @@ class Forecasts:
             units = at_levels(each[:horizon], self.levels, levels)
             found.append(
                 Forecast(target.series_id, target.title, target.source, target.category, self.period_days,
-                         tuple(until), tuple(levels.tolist()), units, drivers)
+                         tuple(until), tuple(levels.tolist()), units, drivers and drivers[:horizon])
             )  # fmt: skip
         return found
 
@@ -210,15 +214,27 @@ class Forecasts:
         chosen = self.expected[whose].frame[[row for row, _ in pairs]]
         return planned(chosen, [by_step(plan) for _, plan in pairs], self._mix)
 
-    def _drivers(self, target: Target, plan: Plan) -> tuple[str, ...]:
+    def _drivers(self, target: Target, plan: Plan) -> tuple[list[Driver], ...]:
         if self._explain is None:
-            raise DataError("explain: nothing in this release can tell what drives its forecasts; leave it out")
+            raise DataError("explain: no model of this release can tell what drives a forecast; leave it out")
+        panel = Panel.of(self._rows(target.source, [(target.row, plan)]))
         with self._lock:
-            return tuple(self._explain(self._rows(target.source, [(target.row, plan)]))[0])
+            return tuple(self._explain(panel))
 
     def _forecast(self, queries: pl.DataFrame) -> np.ndarray:
         with self._lock:  # models are not promised to answer two threads at once
             return forecast(self._predict, queries, self.levels)
+
+
+def _explainer(bundle: Bundle) -> Explain | None:
+    """The shipped gbm's view; else that of one packaged beside what ships; else nothing can explain."""
+    model, beside = bundle.members.get("gbm"), bundle.folder / "explainer"
+    if model is None and beside.is_dir():
+        model = Gbm.load(beside)
+    if not isinstance(model, Gbm):
+        return None
+    gbm = model
+    return lambda panel: [explain(gbm, panel, 0, step) for step in range(1, panel.horizon + 1)]
 
 
 def prepare(bundle: Bundle) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from components.core.errors import DataError
+from components.demand.drivers import Driver
 
 
 class UnknownName(DataError):
@@ -53,7 +54,8 @@ class ForecastAsk:
 class Forecast:
     """Units of one series: values (n_weeks, n_quantiles), ascending in both the weeks and each row.
 
-    `source` says whose history it was forecast from: its own, or the category's where it has none.
+    `source` says whose history it was forecast from: its own, or the category's where it has none. `drivers` of
+    each week, where asked, are of one model's median, which may be one of several that were combined.
     """
 
     series_id: str
@@ -64,7 +66,7 @@ class Forecast:
     weeks: tuple[date, ...]
     quantiles: tuple[float, ...]
     values: np.ndarray
-    drivers: tuple[str, ...] | None = None
+    drivers: tuple[list[Driver], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from components.core.errors import DataError, ModelError
 from components.demand.answer import Forecasts, request_milliseconds
 from components.demand.ask import Forecast, ForecastAsk, NewProduct, OrderAsk, Planned, UnknownName
+from components.demand.drivers import Driver
 from components.demand.nearest import Names
 from components.demand.what_if import code_mix, planned
 
@@ -26,7 +27,11 @@ SECOND = date(2025, 7, 7)
 
 @pytest.fixture(scope="module")
 def forecasts(demand_tables: Tables, predict_demand: Predict) -> Forecasts:
-    return Forecasts(predict_demand, *demand_tables, explain=lambda rows: [rows["series_id"].to_list()])
+    return Forecasts(
+        predict_demand,
+        *demand_tables,
+        explain=lambda panel: [[Driver("level", step, panel.series_ids[0])] for step in range(4)],
+    )
 
 
 def one(forecasts: Forecasts, ask: ForecastAsk) -> Forecast:
@@ -173,8 +178,9 @@ def test_what_cannot_be_answered_says_what_can(forecasts: Forecasts, ask: Foreca
 
 
 def test_drivers_are_those_of_what_was_asked(forecasts: Forecasts, demand_tables: Tables) -> None:
-    ask = ForecastAsk(("fruit-2", "silent-bread"), explain=True)
-    assert [each.drivers for each in forecasts.answer(ask)] == [("fruit-2",), ("Bread",)]
+    ask = ForecastAsk(("fruit-2", "silent-bread"), horizon=2, explain=True)
+    told = [each.drivers for each in forecasts.answer(ask)]
+    assert told == [tuple([Driver("level", step, name)] for step in range(2)) for name in ("fruit-2", "Bread")]
     assert one(forecasts, replace(ask, series=("fruit-2",), explain=False)).drivers is None
 
 

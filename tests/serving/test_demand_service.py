@@ -18,6 +18,7 @@ from components import releases
 from components.core.artifacts import seal, write_json
 from components.core.bundle import FORMAT
 from components.demand.answer import Forecasts
+from components.demand.drivers import Driver
 from serving.demand_schemas import (
     FORECASTS,
     ORDERS,
@@ -62,7 +63,12 @@ def demand_bundle(tmp_path_factory: pytest.TempPathFactory, demand_tables: Table
 def trivial(predict_demand: Predict) -> Iterator[None]:
     def load(folder: Path) -> Forecasts:
         queries, categories = (pl.read_parquet(folder / f"{name}.parquet") for name in ("queries", "categories"))
-        return Forecasts(predict_demand, queries, categories, explain=lambda rows: [["season: +3 units"]])
+        return Forecasts(
+            predict_demand,
+            queries,
+            categories,
+            explain=lambda panel: [[Driver("season", 3.004, "a season of 3 units")]] * panel.horizon,
+        )
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Forecasts, "load", load)
@@ -118,10 +124,9 @@ def test_a_forecast_carries_weeks_quantiles_release_and_request_id(client: TestC
             "from": "series",
             "category": "Fruit",
             "weeks": [
-                {"week": "2025-06-30", "quantiles": {"0.5": 4.0, "0.7": 5.27}},
-                {"week": "2025-07-07", "quantiles": {"0.5": 4.0, "0.7": 5.27}},
+                {"week": "2025-06-30", "quantiles": {"0.5": 4.0, "0.7": 5.27}, "drivers": None},
+                {"week": "2025-07-07", "quantiles": {"0.5": 4.0, "0.7": 5.27}, "drivers": None},
             ],
-            "drivers": None,
         }
     ]
     assert (body["release"], body["period_days"], len(body["request_id"])) == (version, 7, 32)
@@ -132,7 +137,8 @@ def test_what_if_it_were_in_the_mailer(client: TestClient) -> None:
     asked = {"product_ids": ["fruit-4"], "promotions": [plan], "explain": True}
     (found,) = client.post("/demand/forecast", json=asked).json()["forecasts"]
     assert [week["quantiles"]["0.5"] for week in found["weeks"]] == [4, 6, 4, 4]
-    assert found["drivers"] == ["season: +3 units"]
+    season = {"group": "season", "units": 3.0, "words": "a season of 3 units"}
+    assert [week["drivers"] for week in found["weeks"]] == [[season]] * 4
 
 
 def test_a_new_product_is_marked(client: TestClient) -> None:
