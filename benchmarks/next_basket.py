@@ -37,8 +37,8 @@ from components.core.artifacts import read_json, write_json
 from components.core.metrics import bootstrap, ranking_outcomes
 from components.core.splits import Fold, Role, write_folds
 from components.logs import set_up_logs
-from components.recommendation.features import EVENTS, write_fold_tables
-from components.recommendation.pairs import PoolParams
+from components.recommendation.features.folds import EVENTS, write_fold_tables
+from components.recommendation.features.pairs import PoolParams
 from components.stages.ensemble import ensemble
 from components.stages.train import train
 

@@ -24,7 +24,7 @@ from components.core.ensembles import PoolSpec, make_ensemble, predict
 from components.core.metrics import Asked, bootstrap, group_offsets, order_within
 from components.core.model import make_model
 from components.recommendation.application import APPLICATION
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 from components.recommendation.ranking import WholeCatalogue, best
 
 log = logging.getLogger(__name__)

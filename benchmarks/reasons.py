@@ -20,9 +20,9 @@ import numpy as np
 
 from benchmarks.report import publish
 from components import releases
-from components.recommendation.answer import Answerer
-from components.recommendation.histories import Histories
-from components.recommendation.reasons import Kind, Past, Reason, evidence, without
+from components.recommendation.answer.answerer import Answerer
+from components.recommendation.answer.reasons import Kind, Past, Reason, evidence, without
+from components.recommendation.features.histories import Histories
 
 OWN_SHARE = 0.3  # of the own purchases found, so many are tried
 

@@ -41,9 +41,9 @@ from components import releases
 from components.core.errors import ReleaseError
 from components.core.model import make_model
 from components.core.splits import fold_table
-from components.recommendation.answer import Answerer, request_milliseconds
-from components.recommendation.histories import Histories
-from components.recommendation.pairs import candidate_items, pair_features
+from components.recommendation.answer.answerer import Answerer, request_milliseconds
+from components.recommendation.features.histories import Histories
+from components.recommendation.features.pairs import candidate_items, pair_features
 from components.settings import settings
 
 RATE, TURNS, PER_TURN = 100.0, 4, 500  # requests a second; turns each; requests a turn

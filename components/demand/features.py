@@ -28,7 +28,16 @@ from components.core.params import Params, parse
 from components.core.splits import Fold, Role, write_folds
 from components.demand.panel import Panel
 from components.demand.placements import with_placements
-from components.demand.series import STATICS, Level, Series, from_sales, from_transactions, grid_of, stacked
+from components.demand.series import (
+    STATICS,
+    Level,
+    Series,
+    categories_of,
+    from_sales,
+    from_transactions,
+    grid_of,
+    stacked,
+)
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +101,7 @@ def load_series(
     for level in params.levels:
         part = from_transactions(tables, grid, level, timezone, until, params.n_series)
         parts.append(with_placements(part, tables, split.horizon, params.min_code_share, grid.day(until)))
+        parts[-1].past["category"] = category_units(parts[-1])
     return without(stacked(parts), params.leave_out), cutoffs
 
 
@@ -238,6 +248,14 @@ def pool_of(queries: pl.DataFrame) -> pl.DataFrame:
         columns[f"known_{name}"] = np.repeat(panel.future[:, :, number].ravel(), levels)
     features = pl.DataFrame({name: values.astype(np.float32) for name, values in columns.items()})
     return keys.hstack(features.fill_nan(None))
+
+
+def category_units(series: Series) -> np.ndarray:
+    """(n, length): units of each series' category (in its store) per period."""
+    groups = categories_of(series)
+    totals = np.zeros((int(groups.max(initial=-1)) + 1, series.y.shape[1]))
+    np.add.at(totals, groups, np.nan_to_num(series.y))
+    return totals[groups].astype(np.float32)
 
 
 def _write_now(series: Series, horizon: int, quantiles: tuple[float, ...], until: int, out: Path) -> None:

@@ -1,8 +1,9 @@
 """What is known in advance of a series' periods: placements in mailer and display, planned price, campaigns.
 
-A placement counts as the share of the shop's stores that have it, in that period; for a category in
-one store, as the share of the category's products there. The most frequent codes of a placement have
-columns of their own. A period of which the promotions table says nothing has no placement.
+A placement counts as the share of the shop's stores that have it, in that period, each store weighing
+what it sold before the windows that judge; for a category in one store, as the share of the category's
+products there. The most frequent codes of a placement have columns of their own, and so has what the
+rivals in the same category have. A period of which the promotions table says nothing has no placement.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from components.demand.series import Grid, Series
+from components.demand.series import Grid, Series, categories_of
 
 PLACEMENTS = ("mailer", "display")
 
@@ -24,16 +25,17 @@ def with_placements(
 ) -> Series:
     """`series` with what the tables `promotions` and `campaigns` know, `beyond` periods into the future.
 
-    Codes count as frequent by the rows before `codes_until`.
+    Codes count as frequent, and stores and rivals as large, by what lies before `codes_until`.
     """
     found = dict(series.known)
     width = series.grid.length + beyond
     if "promotions" in tables:
         codes = frequent_codes(tables["promotions"], min_code_share, codes_until)
-        cells = _placement_cells(tables, series, codes).filter(pl.col("period").is_between(0, width - 1))
+        cells = _placement_cells(tables, series, codes, codes_until).filter(pl.col("period").is_between(0, width - 1))
         found |= {
             name: filled(cells, name, (len(series.y), width)) for name in cells.columns if name not in ("row", "period")
         }
+        found |= rivals(series, {kind: found[kind] for kind in codes if kind in found}, codes_until)
     if "campaigns" in tables and series.table["product_id"].count():
         found["campaign"] = _campaigns(tables["campaigns"], series, width)
     return replace(series, known=found)
@@ -52,28 +54,41 @@ def frequent_codes(promotions: pl.LazyFrame, min_share: float, until: date) -> d
 
 
 def _placement_cells(
-    tables: Mapping[str, pl.LazyFrame], series: Series, codes: Mapping[str, Sequence[str]]
+    tables: Mapping[str, pl.LazyFrame], series: Series, codes: Mapping[str, Sequence[str]], until: date
 ) -> pl.DataFrame:
     """row, period, and the share of stores (or products) with each placement."""
     promotions = tables["promotions"].with_columns(period=series.grid.place(pl.col("week")))
-    counted = [pl.col(kind).is_not_null().sum().alias(kind) for kind in codes]
-    counted += [
-        (pl.col(kind) == code).sum().alias(f"{kind}_{code}") for kind, listed in codes.items() for code in listed
-    ]
-    if "price" in promotions.collect_schema().names():
-        counted.append(pl.col("price").mean())
     names = series.table.with_row_index("row")
     if names["product_id"].count():
-        whole = promotions.group_by("period").agg(n=pl.col("store_id").n_unique())
+        sold = store_sizes(tables["transactions"], until)
+        there = promotions.select("period", "store_id").unique().join(sold, on="store_id", how="left")
+        whole = there.group_by("period").agg(n=pl.col("size").fill_null(0.0).sum())
         keys = names.select("row", "product_id").lazy()
-        cells = promotions.join(keys, on="product_id").group_by("row", "period").agg(counted).join(whole, on="period")
+        placed = promotions.join(keys, on="product_id").join(sold, on="store_id", how="left")
+        counted = _counted(placed, codes, pl.col("size").fill_null(0.0))
+        cells = placed.group_by("row", "period").agg(counted).join(whole, on="period")
     else:
         catalogue = tables["products"].select("product_id", "category").unique("product_id", keep="first")
         keys = names.select("row", "category", "store_id").lazy()
         sizes = catalogue.group_by("category").agg(n=pl.len())
         placed = promotions.join(catalogue, on="product_id").join(keys, on=["category", "store_id"])
+        counted = _counted(placed, codes, pl.lit(1.0))
         cells = placed.group_by("row", "category", "period").agg(counted).join(sizes, on="category").drop("category")
     return _shares(cells.collect(engine="streaming"))
+
+
+def store_sizes(transactions: pl.LazyFrame, until: date) -> pl.LazyFrame:
+    """store_id (null where the shop has one store), size: units sold before a day."""
+    early = transactions.filter(pl.col("at").dt.date() < until, pl.col("quantity") > 0)
+    return early.group_by("store_id").agg(size=pl.col("quantity").sum())
+
+
+def _counted(placed: pl.LazyFrame, codes: Mapping[str, Sequence[str]], size: pl.Expr) -> list[pl.Expr]:
+    """The sizes of the places with each placement, and with each of its codes; the mean planned price."""
+    marked = {kind: pl.col(kind).is_not_null() for kind in codes}
+    marked |= {f"{kind}_{code}": pl.col(kind).eq_missing(code) for kind, listed in codes.items() for code in listed}
+    sums = [size.filter(mark).sum().alias(name) for name, mark in marked.items()]
+    return [*sums, pl.col("price").mean()] if "price" in placed.collect_schema().names() else sums
 
 
 def _shares(cells: pl.DataFrame) -> pl.DataFrame:
@@ -88,6 +103,26 @@ def filled(cells: pl.DataFrame, column: str, shape: tuple[int, int]) -> np.ndarr
     some = cells.drop_nulls(column)
     array[some["row"].to_numpy(), some["period"].to_numpy()] = some[column].cast(pl.Float32).to_numpy()
     return array
+
+
+def rivals(series: Series, placed: Mapping[str, np.ndarray], until: date) -> dict[str, np.ndarray]:
+    """For each kind of placement, how much of it the other series of the same category (and store) have.
+
+    Each weighs its mean units before `until`. What a rival gains by a placement is often taken from its neighbours.
+    """
+    early = series.y[:, : max((until - series.grid.start).days // series.grid.period_days, 1)]
+    size = np.nansum(early, axis=1) / np.maximum(np.isfinite(early).sum(axis=1), 1) + 1e-3
+    groups = categories_of(series)
+    n_groups = int(groups.max(initial=-1)) + 1
+    others = np.bincount(groups, size, n_groups)[groups] - size
+    answer = {}
+    for kind, values in placed.items():
+        total = np.zeros((n_groups, values.shape[1]))
+        np.add.at(total, groups, values * size[:, None])
+        rest = total[groups] - values * size[:, None]
+        shares = np.divide(rest, others[:, None], out=np.zeros_like(rest), where=others[:, None] > 1e-9)
+        answer[f"{kind}_rivals"] = shares.clip(0, 1).astype(np.float32)
+    return answer
 
 
 def _campaigns(campaigns: pl.LazyFrame, series: Series, width: int) -> np.ndarray:

@@ -178,6 +178,12 @@ def stacked(parts: list[Series]) -> Series:
     )
 
 
+def categories_of(series: Series) -> np.ndarray:
+    """(n,) code of each series' category and store; an unknown category is one of its own."""
+    named = series.table.select(pl.struct("category", "store_id").rank("dense").cast(pl.Int64) - 1)
+    return named.to_series().to_numpy()
+
+
 def _lines(tables: Mapping[str, pl.LazyFrame], grid: Grid, timezone: str) -> pl.LazyFrame:
     lines = tables["transactions"].with_columns(period=_period(grid, timezone))
     categories = tables["products"].select("product_id", "category").unique("product_id", keep="first")

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import polars as pl
 
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 
 N_GAPS = 24  # buckets of days between steps: two per doubling, the last from 2,900 days
 POOLED = 32  # batches whose windows are sorted by length together, so that little is padding

@@ -15,7 +15,7 @@ from typing import Self
 
 import numpy as np
 
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 from components.recommendation.network_data import Batch, Steps, spans
 
 

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 import polars as pl
 
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 
 CHUNK_VALUES = 16_000_000  # scores held at once: 64 MB of float32
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from components.recommendation.histories import LISTS
+from components.recommendation.features.histories import LISTS
 
 Back = Callable[[pl.DataFrame], pl.DataFrame]
 

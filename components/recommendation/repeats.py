@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 
 
 @dataclass(frozen=True, slots=True)

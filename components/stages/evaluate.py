@@ -18,7 +18,6 @@ from components.core.params import read_params, section
 from components.core.splits import fold_table
 from components.settings import settings
 from components.stages.evaluation_report import write_report
-from components.stages.featurise import end_of_data
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ def evaluate(application: str) -> None:
         "application": application,
         "primary": chosen.primary,
         "better": chosen.metrics[chosen.primary],
-        "as_of": end_of_data(chosen),
+        "as_of": read_json(data / "features" / "data.json")["as_of"],
         "shipped": shipped,
         "rows": rows,
         "gain": gain,

@@ -8,7 +8,7 @@ import shutil
 import polars as pl
 
 from components.core.application import Application, load_application
-from components.core.artifacts import read_json
+from components.core.artifacts import folder_checksums, read_json, write_json
 from components.core.errors import MissingTable
 from components.core.params import read_params, section
 from components.settings import settings
@@ -30,7 +30,10 @@ def featurise(application: str) -> None:
     shutil.rmtree(out, ignore_errors=True)
     params = read_params()
     values = section(params, application) | {"timezone": params.get("timezone", "UTC")}
-    chosen.featurise(tables, end_of_data(chosen), values, out)
+    as_of = end_of_data(chosen)
+    chosen.featurise(tables, as_of, values, out)
+    checksums = {table: folder_checksums(data / "accepted" / table) for table in tables}
+    write_json(out / "data.json", {"as_of": as_of, "tables": checksums})
 
 
 def end_of_data(application: Application) -> str:

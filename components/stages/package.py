@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.application import load_application
-from components.core.artifacts import file_sha256, folder_checksums, read_json, seal, write_json
+from components.core.artifacts import file_sha256, read_json, seal, write_json
 from components.core.bundle import FORMAT
 from components.core.params import read_params, section
 from components.settings import settings
@@ -29,9 +29,7 @@ def package(application: str) -> None:
     members = _copy_shipped(metrics["shipped"], data, bundle)
     if LOCK.is_file():
         shutil.copy(LOCK, bundle / LOCK.name)
-    write_json(
-        bundle / "manifest.json", _manifest(application, metrics, params, members, (*chosen.tables, *chosen.optional))
-    )
+    write_json(bundle / "manifest.json", _manifest(application, metrics, params, members))
     chosen.package(data / "features", bundle)  # last: it may answer with what is being packaged
     seal(bundle)
 
@@ -48,10 +46,7 @@ def _copy_shipped(shipped: dict[str, str], data: Path, bundle: Path) -> list[str
     return members
 
 
-def _manifest(
-    application: str, metrics: dict[str, Any], params: dict[str, Any], members: list[str], tables: tuple[str, ...]
-) -> dict[str, Any]:
-    accepted = settings().data / "accepted"
+def _manifest(application: str, metrics: dict[str, Any], params: dict[str, Any], members: list[str]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "application": application,
@@ -59,7 +54,7 @@ def _manifest(
         "members": members,
         "as_of": metrics["as_of"],
         "params": params,
-        "data": {table: folder_checksums(accepted / table) for table in tables},
+        "data": read_json(settings().data / application / "features" / "data.json")["tables"],
         "metrics": {name: row["metrics"] for name, row in metrics["rows"].items()},
         "gain": metrics["gain"],
         "lock": file_sha256(LOCK) if LOCK.is_file() else None,

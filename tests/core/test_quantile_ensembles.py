@@ -13,8 +13,15 @@ from components.core.metrics import pinball_loss, pinball_objective
 LEVELS = (0.1, 0.5, 0.9)
 KEYS = ("query", "week", "quantile")
 SPEC = ensembles.PoolSpec(
-    KEYS, ("low", "high", "noise"), ("level", "kind", "scale"), "score", pinball_objective, {}, "level", ("kind",), "scale"
-)  # fmt: skip
+    keys=KEYS,
+    members=("low", "high", "noise"),
+    features=("level", "kind", "scale"),
+    unit="score",
+    objective=pinball_objective,
+    level="level",
+    parts=("kind",),
+    scale="scale",
+)
 NAMES = ["select", "blend", "median", "quantile_stack"]
 PARAMS = {"quantile_stack": {"n_trees": 20, "min_rows_per_leaf": 20}, "select": {"per": ["kind"]}}
 
@@ -25,8 +32,8 @@ def make_pool(n: int = 400, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
     kind, scale = np.arange(n) % 2, 10.0 ** random.integers(0, 3, n)
     centre = scale * (5 + random.random(n))
     label = np.maximum(centre + scale * random.normal(0, 1, n), 0)
-    rows = pl.DataFrame({"query": np.arange(n, dtype=np.int32), "week": np.zeros(n, np.int32), "kind": kind.astype(float),
-                         "scale": scale, "centre": centre, "label": label})  # fmt: skip
+    numbers = {"query": np.arange(n, dtype=np.int32), "week": np.zeros(n, np.int32)}
+    rows = pl.DataFrame(numbers | {"kind": kind.astype(float), "scale": scale, "centre": centre, "label": label})
     rows = rows.join(pl.DataFrame({"quantile": LEVELS}), how="cross").sort(KEYS)
     narrow = (rows["quantile"] - 0.5) * rows["scale"] * 0.2
     off = 2 * rows["scale"]

@@ -24,7 +24,7 @@ from components.core.bundle import FORMAT
 from components.core.errors import ReleaseError, ReleaseRefused, ShopError
 from components.core.model import make_model
 from components.recommendation.application import APPLICATION
-from components.recommendation.features import featurise
+from components.recommendation.features.folds import featurise
 from components.recommendation.recode import recode
 from flows.crew import only_run
 from flows.duel import Judgement, Rows, duel, show

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from polars.testing import assert_frame_equal
 
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 from components.recommendation.models.als import Als, AlsParams
 
 

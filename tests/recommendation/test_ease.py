@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from components.core.errors import DoesNotFit
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 from components.recommendation.models.ease import Dual, Ease, EaseParams, Primal
 
 

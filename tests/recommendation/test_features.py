@@ -8,7 +8,7 @@ import pytest
 
 from components.core.errors import DataError
 from components.core.splits import fold_table
-from components.recommendation.features import FeatureParams, coded_events, featurise, make_catalogue, train_table
+from components.recommendation.features.folds import FeatureParams, coded_events, featurise, make_catalogue, train_table
 
 AS_OF = datetime(2025, 7, 1, tzinfo=UTC)
 PARAMS = {"split": {"horizon_days": 7, "oof_folds": 1, "anonymous_queries": 0}, "features": {}}

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 from components.recommendation.models import item_knn
 from components.recommendation.models.item_knn import ItemKnn, ItemKnnParams
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from components.core.errors import DoesNotFit
 from components.core.model import make_model, model_class
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 from components.recommendation.network_data import (
     Negatives,
     Steps,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.recommendation.histories import LISTS, Histories
-from components.recommendation.pairs import FEATURES, PoolParams, candidate_items, pair_features
-from components.recommendation.statistics import Statistics, strongest
+from components.recommendation.features.histories import LISTS, Histories
+from components.recommendation.features.pairs import FEATURES, PoolParams, candidate_items, pair_features
+from components.recommendation.features.statistics import Statistics, strongest
 
 N_ITEMS = 12
 CATALOGUE = pl.DataFrame({

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 from components.recommendation.models.personal import UNSEEN, Personal, PersonalParams
 
 Purchases = list[tuple[int, int, int, float]]  # customer, basket, item, days ago

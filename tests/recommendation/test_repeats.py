@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 from components.recommendation.repeats import Repeats, by_item, item_gaps, last_baskets
 
 

@@ -13,7 +13,7 @@ from benchmarks import sequential, sessions
 from benchmarks.next_item import NEVER, ask, objective, pooled_ranks, rank_of, values_of
 from components.core.metrics import Asked
 from components.core.model import make_model
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 
 N_ITEMS = 20
 TINY_NETWORK = (

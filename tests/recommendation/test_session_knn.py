@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 from components.recommendation.models import session_knn
 from components.recommendation.models.session_knn import SessionKnn, SessionKnnParams
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from components.recommendation.application import APPLICATION
-from components.recommendation.features import make_catalogue
+from components.recommendation.features.folds import make_catalogue
 
 NOW = datetime(2025, 7, 1, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.recommendation.histories import Histories
+from components.recommendation.answer.reasons import joined
+from components.recommendation.features.histories import Histories
 from components.recommendation.models.tifu_knn import TifuKnn, TifuKnnParams, basket_weights
-from components.recommendation.reasons import joined
 
 
 def one_basket_per_item(n_baskets: int, customer: int = 0) -> pl.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 from components.recommendation.models.user_knn import UserKnn, UserKnnParams
 
 

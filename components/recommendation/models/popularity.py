@@ -13,7 +13,7 @@ from components.core.artifacts import load_array, read_json, save_arrays, write_
 from components.core.errors import NotFitted
 from components.core.model import Refits
 from components.core.params import Params
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 from components.recommendation.ranking import WholeCatalogue
 
 

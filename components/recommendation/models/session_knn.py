@@ -19,7 +19,7 @@ from components.core.artifacts import load_array, read_json, save_arrays, write_
 from components.core.errors import NotFitted
 from components.core.model import Refits
 from components.core.params import Params
-from components.recommendation.histories import Histories
+from components.recommendation.features.histories import Histories
 from components.recommendation.ranking import WholeCatalogue
 
 MATCHES = 4_000_000  # pairs of a query's event and a neighbour's that are held at once

@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 
 from components.core.ensembles import Ensemble
-from components.recommendation.histories import Histories
-from components.recommendation.pairs import FEATURES, pair_features
-from components.recommendation.statistics import Statistics
+from components.recommendation.features.histories import Histories
+from components.recommendation.features.pairs import FEATURES, pair_features
+from components.recommendation.features.statistics import Statistics
 
 
 class Scores(Protocol):

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from components.core.params import Params
-from components.recommendation.histories import Histories
-from components.recommendation.statistics import Statistics, strongest
+from components.recommendation.features.histories import Histories
+from components.recommendation.features.statistics import Statistics, strongest
 
 
 class PoolParams(Params):

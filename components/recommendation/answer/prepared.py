@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from components.core.artifacts import load_array, save_arrays
-from components.recommendation.histories import Histories
-from components.recommendation.reasons import Kind, Past, Reason, joined
+from components.recommendation.answer.reasons import Kind, Past, Reason, joined
+from components.recommendation.features.histories import Histories
 
 if TYPE_CHECKING:
-    from components.recommendation.answer import Answerer
+    from components.recommendation.answer.answerer import Answerer
 
 ARRAYS = ("offsets", "items", "scores", "kinds", "companions")
 BATCH = 100  # customers scored at once: bounds memory, and pays what is the same for all only once

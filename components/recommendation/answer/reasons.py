@@ -14,10 +14,10 @@ from enum import IntEnum
 
 import numpy as np
 
-from components.recommendation.catalogue import Catalogue
-from components.recommendation.histories import Histories
-from components.recommendation.scoring import Scorer
-from components.recommendation.statistics import Statistics
+from components.recommendation.answer.catalogue import Catalogue
+from components.recommendation.answer.scoring import Scorer
+from components.recommendation.features.histories import Histories
+from components.recommendation.features.statistics import Statistics
 
 CONTEXT = 40  # rivals beside which an item is scored again: enough for ranks, cheap enough for a request
 NEW_DAYS = 28.0

@@ -26,12 +26,10 @@ from threadpoolctl import ThreadpoolController
 from components.core.bundle import Bundle, load_bundle
 from components.core.errors import DataError
 from components.core.params import parse
-from components.recommendation.ask import Answer, Ask, Item
-from components.recommendation.catalogue import Catalogue
-from components.recommendation.histories import Histories
-from components.recommendation.pairs import PoolParams, candidate_items
-from components.recommendation.prepared import Prepared
-from components.recommendation.reasons import (
+from components.recommendation.answer.ask import Answer, Ask, Item
+from components.recommendation.answer.catalogue import Catalogue
+from components.recommendation.answer.prepared import Prepared
+from components.recommendation.answer.reasons import (
     Kind,
     Past,
     Ranking,
@@ -43,8 +41,10 @@ from components.recommendation.reasons import (
     joined,
     words,
 )
-from components.recommendation.scoring import Scorer, Scores
-from components.recommendation.statistics import Statistics
+from components.recommendation.answer.scoring import Scorer, Scores
+from components.recommendation.features.histories import Histories
+from components.recommendation.features.pairs import PoolParams, candidate_items
+from components.recommendation.features.statistics import Statistics
 
 log = logging.getLogger(__name__)
 

@@ -27,10 +27,10 @@ from components.core.artifacts import write_json
 from components.core.errors import DataError
 from components.core.params import Params, parse
 from components.core.splits import Fold, rolling_folds, write_folds
-from components.recommendation.histories import LISTS, Histories
-from components.recommendation.pairs import FEATURES, PoolParams, candidate_items, pair_features
-from components.recommendation.statistics import Statistics
-from components.recommendation.stock import with_stock
+from components.recommendation.features.histories import LISTS, Histories
+from components.recommendation.features.pairs import FEATURES, PoolParams, candidate_items, pair_features
+from components.recommendation.features.statistics import Statistics
+from components.recommendation.features.stock import with_stock
 
 log = logging.getLogger(__name__)
 

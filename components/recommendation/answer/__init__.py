@@ -1,0 +1,1 @@
+"""From a release to answers: what package prepares and the service says."""

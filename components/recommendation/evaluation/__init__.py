@@ -1,0 +1,1 @@
+"""What evaluate measures, beside what all applications share."""
