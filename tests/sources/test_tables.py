@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.core.errors import DataError, ParamsError
-from components.core.tables import TABLES, conform, missing_columns, table_named
+from components.core.tables import TABLES, missing_columns, table_named
+from components.sources.conform import conform
 
 
 def at(values: list[object] | pl.Series, timezone: str = "UTC") -> list[datetime | None]:
