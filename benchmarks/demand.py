@@ -234,7 +234,7 @@ def series_of(folder: Path) -> tuple[Series, int, int]:
     at = pl.col("week").cast(pl.Datetime("us", "UTC"))
     named = described(sales_of(folder)).with_columns(at=at).drop("week")
     known = tuple(task.get("known_in_advance") or ())
-    return from_sales(named.lazy(), grid, known, "UTC", horizon), place, horizon
+    return from_sales(named.lazy(), grid, known, horizon), place, horizon
 
 
 def described(sales: pl.DataFrame) -> pl.DataFrame:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -89,13 +90,16 @@ def load_series(
     source = next((tables[name] for name in ("sales", "transactions") if name in tables), None)
     if source is None:
         raise MissingTable("demand needs the table sales or transactions, and sources has neither; see docs/data.md")
+    zone = ZoneInfo(timezone)
     first = source.select(pl.col("at").min()).collect().item()
     if first is None:
         raise DataError("expected sales, got none; check data/quality for what was refused")
-    grid = grid_of(first, datetime.fromisoformat(as_of), params.period, timezone)
+    begin = first.astimezone(zone).replace(tzinfo=None) if isinstance(first, datetime) else datetime.combine(first, time())
+    end = datetime.fromisoformat(as_of).astimezone(zone)
+    grid = grid_of(begin, end.replace(tzinfo=None), params.period)
     cutoffs = cut(grid.length, split)
     if "sales" in tables:
-        return from_sales(tables["sales"], grid, params.known, timezone, split.horizon), cutoffs
+        return from_sales(tables["sales"], grid, params.known, split.horizon), cutoffs
     until = cutoffs[-2]
     parts = []
     for level in params.levels:

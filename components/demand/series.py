@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -72,10 +71,8 @@ class Series:
         )
 
 
-def grid_of(first: datetime, end: datetime, period: Literal["week", "day"], timezone: str) -> Grid:
-    """Whole periods between two instants; raises DataError where there is none."""
-    zone = ZoneInfo(timezone)
-    start, stop = first.astimezone(zone), end.astimezone(zone)
+def grid_of(start: datetime, stop: datetime, period: Literal["week", "day"]) -> Grid:
+    """Whole periods between two moments of the shop's own clock; raises DataError where there is none."""
     if period == "day":
         whole = Grid(start.date(), 1, (stop.date() - start.date()).days)
     else:
@@ -123,9 +120,9 @@ def from_transactions(
     )
 
 
-def from_sales(sales: pl.LazyFrame, grid: Grid, known: tuple[str, ...], timezone: str, beyond: int) -> Series:
+def from_sales(sales: pl.LazyFrame, grid: Grid, known: tuple[str, ...], beyond: int) -> Series:
     """Series as the shop keeps them: units are y; other numeric columns are covariates, past ones unless `known`."""
-    frame = sales.with_columns(period=_period(grid, timezone)).collect()
+    frame = sales.with_columns(period=grid.place(pl.col("at"))).collect()
     frame = frame.filter(pl.col("period") >= 0)
     columns = ("title", "product_id", "category", "store_id", "department", "brand")
     texts = [pl.col(name).drop_nulls().first() if name in frame.columns else pl.lit(None, pl.String).alias(name)
