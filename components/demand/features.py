@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -94,9 +94,8 @@ def load_series(
     first = source.select(pl.col("at").min()).collect().item()
     if first is None:
         raise DataError("expected sales, got none; check data/quality for what was refused")
-    begin = first.astimezone(zone).replace(tzinfo=None) if isinstance(first, datetime) else datetime.combine(first, time())
-    end = datetime.fromisoformat(as_of).astimezone(zone)
-    grid = grid_of(begin, end.replace(tzinfo=None), params.period)
+    begin, end = (_on_the_clock(moment, zone) for moment in (first, datetime.fromisoformat(as_of)))
+    grid = grid_of(begin, end, params.period)
     cutoffs = cut(grid.length, split)
     if "sales" in tables:
         return from_sales(tables["sales"], grid, params.known, split.horizon), cutoffs
@@ -107,6 +106,13 @@ def load_series(
         parts.append(with_placements(part, tables, split.horizon, params.min_code_share, grid.day(until)))
         parts[-1].past["category"] = category_units(parts[-1])
     return without(stacked(parts), params.leave_out), cutoffs
+
+
+def _on_the_clock(moment: date, zone: ZoneInfo) -> datetime:
+    """An instant, or the beginning of a date, as the shop's own clock shows it."""
+    if isinstance(moment, datetime):
+        return moment.astimezone(zone).replace(tzinfo=None)
+    return datetime.combine(moment, time())
 
 
 def cut(length: int, split: SplitParams) -> list[int]:
