@@ -27,6 +27,7 @@ from components.demand.expected import Expected, Whose, at_levels, forecast
 from components.demand.models.gbm import Gbm
 from components.demand.order import OrderParams, Proposal, Terms, critical_ratio, propose
 from components.demand.panel import Panel
+from components.demand.siblings import Siblings
 from components.demand.targets import Target, Targets
 from components.demand.what_if import Plan, by_step, code_mix, known_names, planned, plans_of
 
@@ -58,6 +59,7 @@ class Forecasts:
         values = ready or {whose: self._forecast(frame) for whose, frame in frames.items()}
         self.expected = {whose: Expected.of(frame, values[whose]) for whose, frame in frames.items()}
         self._targets = Targets(self.expected["series"], self.expected["category"])
+        self._siblings = Siblings(self.expected["series"], self.levels)
         self._what_if = lru_cache(REMEMBERED)(self._planned)
 
     @classmethod
@@ -193,8 +195,8 @@ class Forecasts:
         return found
 
     def _stand_in(self, target: Target, as_is: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """One product's share of its category: as its products spread, lifted as a promotion lifts their mean."""
-        spread = self.expected["series"].spread(target.category, self.levels)
+        """One product of its category, as such products spread, lifted as a promotion lifts their mean."""
+        spread = self._siblings.values(target.category)
         if spread is None:
             return values
         before, after = as_is.mean(axis=1), values.mean(axis=1)

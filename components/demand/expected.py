@@ -1,4 +1,4 @@
-"""What a release expects as things are planned: one row per series or category, and who may stand in for whom."""
+"""What a release expects as things are planned: one row per series or category."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ import polars as pl
 from components.demand.order import quantile_function
 
 Whose = Literal["series", "category"]
-
-ENOUGH_SIBLINGS = 5  # fewer products of a category do not tell how its products differ
-SPREAD = (np.arange(99) + 0.5) / 99  # levels at which siblings' forecasts are laid together
 
 
 @dataclass(frozen=True)
@@ -51,21 +48,6 @@ class Expected:
             if product is not None:
                 found.setdefault(product, []).append(row)
         return found
-
-    def spread(self, category: str | None, levels: np.ndarray) -> np.ndarray | None:
-        """(horizon, n_quantiles): what a product of the category may sell, all its products laid together.
-
-        A category's own series is their mean, and a mean varies far less than one product does. None
-        where too few products are known.
-        """
-        if "category" not in self.frame.columns:
-            return None
-        siblings = self.values[(self.frame["category"] == category).fill_null(False).to_numpy()]
-        siblings = siblings[np.isfinite(siblings).all(axis=(1, 2))]
-        if len(siblings) < ENOUGH_SIBLINGS:
-            return None
-        drawn = np.array([[quantile_function(SPREAD, week, levels) for week in each] for each in siblings])
-        return np.quantile(drawn.transpose(1, 0, 2).reshape(drawn.shape[1], -1), levels, axis=1).T
 
 
 def forecast(predict: Callable[[pl.DataFrame], pl.DataFrame], queries: pl.DataFrame, levels: np.ndarray) -> np.ndarray:
