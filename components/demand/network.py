@@ -87,7 +87,7 @@ class Network(Forecaster):
         nets = []
         for seed in range(chosen.seed, chosen.seed + chosen.n_nets):
             net = train_net(network, own, layout, windows, chosen, seed)
-            if self._sound(net, windows, layout):
+            if net is not None and self._sound(net, windows, layout):
                 nets.append(net)
         if not nets:
             raise DoesNotFit(
@@ -105,7 +105,8 @@ class Network(Forecaster):
         levels = self._levels(panel, layout)
         windows = questions(panel, layout, self.params)
         everything = np.arange(len(windows))
-        mean = np.mean([answers(net, windows, layout, everything) for net in nets], axis=0)
+        each = [np.sort(answers(net, windows, layout, everything), axis=2) for net in nets]
+        mean = np.mean(each, axis=0)
         units = mean[:, : panel.horizon, levels] * windows.scales[:, None, None]
         units[~np.isfinite(panel.y).any(axis=1)] = np.nan
         return np.asarray(units)

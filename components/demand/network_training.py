@@ -5,12 +5,13 @@ Imported inside the methods of components.demand.network alone: neuralforecast t
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
 from typing import Any
 
@@ -63,7 +64,7 @@ def _alone() -> Iterator[None]:
     """neuralforecast seeds everything global and says much; neither must reach the rest of the process."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    with isolate_rng(), warnings.catch_warnings():
+    with isolate_rng(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning|neuralforecast|torch")
         yield
 
@@ -123,11 +124,16 @@ def _trainer(max_minutes: float, folder: str) -> dict[str, Any]:
 
 
 def train_net(network: Any, own: dict[str, Any], layout: Layout, windows: Windows, params: Any, seed: int) -> Any:
-    """A trained net on the processor; the same seed gives the same net."""
+    """A trained net on the processor, None where its loss became NaN; the same seed gives the same net."""
     with tempfile.TemporaryDirectory() as folder:
         net = make_net(network, own, layout, params, seed, folder)
-        with _alone():
-            net.fit(_Dataset(windows, layout))
+        try:
+            with _alone():
+                net.fit(_Dataset(windows, layout))
+        except Exception as error:
+            if "Loss is NaN" not in str(error):  # neuralforecast raises a bare Exception
+                raise
+            return None
     return at_rest(net)
 
 

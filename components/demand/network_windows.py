@@ -51,7 +51,10 @@ class Layout:
 
     @classmethod
     def from_json(cls, stated: dict[str, Any]) -> Self:
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stated.items()})
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in stated.items()
+        }
+        return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
