@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 import components
 from components.core.errors import DoesNotFit, NotFitted, ParamsError
 from components.core.model import Model, make_model, model_class, model_names
-from components.recommendation.histories import LISTS
+from components.recommendation.features.histories import LISTS
 
 UNHEARD = 4321  # an item code that no train table holds
 
@@ -24,10 +24,13 @@ IMPERSONAL = {("recommendation", "popularity")}
 # Enough steps of training for forty customers, and no more.
 QUICK_NETWORK = {"min_support": 1, "dim": 16, "batch": 8, "epochs": 12, "learning_rate": 0.01, "patience": 12}
 
-# Settings for problems of forty customers; every other model keeps its defaults.
+# Settings for problems of forty customers or two dozen series; every other model keeps its defaults.
 SMALL: dict[tuple[str, str], dict[str, object]] = {
     ("recommendation", "tifu_knn"): {"neighbours": 10},  # the default asks more neighbours than there are customers
     **{("recommendation", name): QUICK_NETWORK for name in ("transformer", "gru", "cnn")},
+    # demand: the forecasters that need fewer trees or steps here than by default
+    ("demand", "nhits"): {"n_nets": 1, "max_steps": 80, "batch": 128, "hidden": 32, "learning_rate": 0.01},
+    ("demand", "tft"): {"n_nets": 1, "max_steps": 60, "batch": 128, "hidden": 8, "heads": 2, "learning_rate": 0.02},
 }
 
 
@@ -59,11 +62,38 @@ def with_strangers(queries: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([queries, empty]).with_columns(candidates=unheard)
 
 
+def rhythm_kept(scores: pl.DataFrame, truth: pl.DataFrame) -> float:
+    """Share of weeks whose median is within 25 % of what was sold."""
+    medians = truth.join(scores.filter(pl.col("quantile") == 0.5), on=["query", "week"], how="left")
+    error = (medians["score"] / medians["units"] - 1).abs()
+    return float((error < 0.25).fill_null(False).mean())  # type: ignore[arg-type]
+
+
+def with_new_series(queries: pl.DataFrame, frame: Callable[..., pl.DataFrame]) -> pl.DataFrame:
+    """The same queries, two series that no train table holds, and one of which nothing at all is known."""
+    new = frame([[40.0, 50.0, 45.0, 55.0, 50.0, 45.0], [7.0], [None] * 12])
+    numbered = new.with_columns(
+        query=pl.col("query") + 997, series_id="new " + pl.col("series_id"), static_category=pl.lit(-1, pl.Int32)
+    )
+    return pl.concat([queries, numbered])
+
+
 @pytest.fixture(scope="session")
-def problems(checkerboard: tuple[pl.DataFrame, pl.DataFrame]) -> dict[str, Problem]:
+def problems(
+    checkerboard: tuple[pl.DataFrame, pl.DataFrame],
+    rhythm: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame],
+    weekly_frame: Callable[..., pl.DataFrame],
+) -> dict[str, Problem]:
     """One known-answer problem per application."""
     train, queries = checkerboard
-    return {"recommendation": Problem(["query", "item"], train, queries, with_strangers(queries), colour_kept)}
+    sales, asked, coming = rhythm
+    strange = with_new_series(asked, weekly_frame)
+    return {
+        "recommendation": Problem(["query", "item"], train, queries, with_strangers(queries), colour_kept),
+        "demand": Problem(
+            ["query", "week", "quantile"], sales, asked, strange, lambda scores: rhythm_kept(scores, coming)
+        ),
+    }
 
 
 def applications() -> list[str]:
