@@ -17,10 +17,6 @@ history of others (out of fold where it is itself asked about); `--histories-onl
 from __future__ import annotations
 
 import argparse
-import contextlib
-import hashlib
-import os
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -33,6 +29,7 @@ import polars as pl
 import yaml
 
 from benchmarks.report import publish
+from benchmarks.workspace import workspace
 from components.core.artifacts import read_json, write_json
 from components.core.metrics import bootstrap, ranking_outcomes
 from components.core.splits import Fold, Role, write_folds
@@ -64,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     params = benchmark_params(asked.data, asked.models)
     runs = []
     for name, write in protocols(asked):
-        with workspace(asked.work, name, params) as folder:
+        with workspace(asked.work, name, "recommendation", params) as folder:
             if not (folder / "recommendation" / "features" / "folds.json").is_file():
                 write(folder / "recommendation" / "features")
             runs.append(run(folder, params, "reachable" if asked.data == "complete_journey" else "full"))
@@ -94,25 +91,6 @@ def protocols(asked: argparse.Namespace) -> Iterator[tuple[str, Any]]:
         if users.is_empty():
             raise SystemExit(f"expected fold {number} of {asked.source!r} in {folder}, got none; see --source, --folds")
         yield f"fold_{number}", lambda out, users=users: user_split(out, baskets, users, pool, asked.histories_only)
-
-
-@contextlib.contextmanager
-def workspace(kept: Path | None, name: str, params: dict[str, Any]) -> Iterator[Path]:
-    """A folder with the params.yaml and data root that the stages expect, entered and left again.
-
-    Its name holds a digest of the parameters, so that a kept one never answers for others.
-    """
-    with contextlib.ExitStack() as stack:
-        stated = hashlib.sha256(yaml.safe_dump(params).encode()).hexdigest()[:8]
-        folder = (kept or Path(stack.enter_context(tempfile.TemporaryDirectory()))) / f"{name}-{stated}"
-        folder = folder.absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "params.yaml").write_text(yaml.safe_dump({"recommendation": params}), encoding="utf-8")
-        before = os.environ.get("SHOP_DATA")
-        os.environ["SHOP_DATA"] = str(folder)
-        stack.callback(lambda: os.environ.update(SHOP_DATA=before) if before else os.environ.pop("SHOP_DATA"))
-        stack.enter_context(contextlib.chdir(folder))
-        yield folder
 
 
 def run(folder: Path, params: dict[str, Any], ideal: Ideal) -> dict[str, Any]:
