@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from components.core.errors import DataError, ShopError
-from components.demand.answer import Forecasts
-from components.demand.ask import UnknownName
+from components.demand.answer.ask import UnknownName
+from components.demand.answer.forecasts import Forecasts
 from serving.demand_schemas import ForecastRequest, OrderRequest, forecast_response, order_response
 from serving.live import Live, Loaded
 from serving.refusals import ProblemDict, invalid, refused, unready, wrong

@@ -11,7 +11,7 @@ from typing import Any
 import bentoml
 from starlette.exceptions import HTTPException
 
-from components.demand.answer import Forecasts
+from components.demand.answer.forecasts import Forecasts
 from components.logs import set_up_logs
 from components.recommendation.answer.answerer import Answerer
 from components.settings import settings

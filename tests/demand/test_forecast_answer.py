@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.errors import DataError, ModelError
-from components.demand.answer import Forecasts, request_milliseconds
-from components.demand.ask import Forecast, ForecastAsk, NewProduct, OrderAsk, Planned, UnknownName
+from components.demand.answer.ask import Forecast, ForecastAsk, NewProduct, OrderAsk, Planned, UnknownName
+from components.demand.answer.forecasts import Forecasts, request_milliseconds
+from components.demand.answer.nearest import Names
+from components.demand.answer.what_if import code_mix, planned
 from components.demand.drivers import Driver
-from components.demand.nearest import Names
-from components.demand.what_if import code_mix, planned
 
 Predict = Callable[[pl.DataFrame], pl.DataFrame]
 Tables = tuple[pl.DataFrame, pl.DataFrame]

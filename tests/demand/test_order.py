@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.demand.order import (
+from components.demand.answer.order import (
     MOST_SERVICE,
     Proposal,
     Terms,

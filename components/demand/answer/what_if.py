@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from components.core.errors import DataError
-from components.demand.ask import Planned
+from components.demand.answer.ask import Planned
 from components.demand.placements import PLACEMENTS
 
 Plan = tuple[tuple[int, str, float], ...]  # of one series: step ahead, covariate, value; sorted

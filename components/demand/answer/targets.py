@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.core.errors import DataError
-from components.demand.ask import ForecastAsk, NewProduct, UnknownName
-from components.demand.expected import Expected, Whose
-from components.demand.nearest import Names
+from components.demand.answer.ask import ForecastAsk, NewProduct, UnknownName
+from components.demand.answer.expected import Expected, Whose
+from components.demand.answer.nearest import Names
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,15 +21,15 @@ from components.core.artifacts import load_array, save_arrays
 from components.core.bundle import Bundle, load_bundle
 from components.core.errors import DataError, ModelError
 from components.core.params import parse
-from components.demand.ask import Forecast, ForecastAsk, OrderAsk
+from components.demand.answer.ask import Forecast, ForecastAsk, OrderAsk
+from components.demand.answer.expected import Expected, Whose, at_levels, forecast
+from components.demand.answer.order import OrderParams, Proposal, Terms, critical_ratio, propose
+from components.demand.answer.siblings import Siblings
+from components.demand.answer.targets import Target, Targets
+from components.demand.answer.what_if import Plan, by_step, code_mix, known_names, planned, plans_of
 from components.demand.drivers import Driver, explain
-from components.demand.expected import Expected, Whose, at_levels, forecast
 from components.demand.models.gbm import Gbm
-from components.demand.order import OrderParams, Proposal, Terms, critical_ratio, propose
 from components.demand.panel import Panel
-from components.demand.siblings import Siblings
-from components.demand.targets import Target, Targets
-from components.demand.what_if import Plan, by_step, code_mix, known_names, planned, plans_of
 
 REMEMBERED = 1024  # what-ifs, each a few numbers: a buyer's page asks the same again while others change
 

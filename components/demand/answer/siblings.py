@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.demand.expected import Expected
-from components.demand.order import quantile_function
+from components.demand.answer.expected import Expected
+from components.demand.answer.order import quantile_function
 
 SPREAD = (np.arange(49) + 0.5) / 49  # levels at which forecasts are laid together
 LEAST = 0.3  # units added to every level, so that one that sells next to nothing has a logarithm

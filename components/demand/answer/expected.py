@@ -10,7 +10,7 @@ from typing import Literal, Self
 import numpy as np
 import polars as pl
 
-from components.demand.order import quantile_function
+from components.demand.answer.order import quantile_function
 
 Whose = Literal["series", "category"]
 
