@@ -80,7 +80,7 @@ def weighted_quantiles(values: np.ndarray, weights: np.ndarray, levels: np.ndarr
 
     Between two values the quantile is interpolated; a value stands in the middle of its weight.
     """
-    order = np.argsort(values, axis=1)  # NaN last
+    order = np.argsort(values, axis=1, kind="stable")  # NaN last; equals stay oldest first, however long the padding
     ordered = np.take_along_axis(values, order, axis=1)
     weight = np.where(np.isfinite(ordered), weights[order], 0.0)
     middle = (np.cumsum(weight, axis=1) - weight / 2) / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)

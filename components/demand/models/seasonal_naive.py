@@ -10,7 +10,7 @@ from pydantic import Field
 from components.core.params import Params
 from components.demand.local import FALLBACK_WINDOW, Local, mean_trace, shifted
 from components.demand.panel import Panel
-from components.demand.spread import Trace, roots, spread
+from components.demand.spread import ENOUGH_ERRORS, Trace, roots, spread
 
 
 class SeasonalNaiveParams(Params):
@@ -33,7 +33,9 @@ class SeasonalNaive(Local):
         reaches = np.isfinite(long.ahead).all(axis=1)[:, None]
         mean = mean_trace(relative, FALLBACK_WINDOW, panel.horizon)
         ahead = np.where(reaches, long.ahead, np.where(np.isfinite(short.ahead), short.ahead, mean.ahead))
-        trace = Trace(ahead, np.where(reaches, long.fitted, short.fitted), mean.growth)
+        # A history of one year and a day has one error a year apart: until there are enough, those of the short season.
+        tried = (np.isfinite(long.fitted) & np.isfinite(relative)).sum(axis=1) >= ENOUGH_ERRORS
+        trace = Trace(ahead, np.where(reaches & tried[:, None], long.fitted, short.fitted), mean.growth)
         return spread(trace, relative, panel.quantiles)
 
 
