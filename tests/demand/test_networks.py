@@ -137,6 +137,17 @@ def test_nets_are_averaged_and_all_saved(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.forecast(asked), model.forecast(asked))  # type: ignore[attr-defined]
 
 
+def test_environment_says_where_and_how_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Panel.of(shop(future=True))
+    full = quick("nhits", max_steps=30).fit(shop()).forecast(asked)  # type: ignore[attr-defined]
+    monkeypatch.setenv("SHOP_PRECISION", "bf16-mixed")
+    half = quick("nhits", max_steps=30).fit(shop()).forecast(asked)  # type: ignore[attr-defined]
+    assert np.isfinite(half).all() and not np.array_equal(half, full)
+    monkeypatch.setenv("SHOP_ACCELERATOR", "abacus")
+    with pytest.raises(ValueError, match="abacus"):
+        quick("nhits", max_steps=3).fit(shop())
+
+
 def test_training_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     quick("nhits", max_steps=3).fit(shop(), scratch=tmp_path / "scratch")
