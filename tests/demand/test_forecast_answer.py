@@ -13,12 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.core.artifacts import seal, write_json
+from components.core.bundle import FORMAT, load_bundle, read_bundle
 from components.core.errors import DataError, ModelError
+from components.core.model import make_model
 from components.demand.answer.ask import Forecast, ForecastAsk, NewProduct, OrderAsk, Planned, UnknownName
-from components.demand.answer.forecasts import Forecasts, request_milliseconds
+from components.demand.answer.forecasts import Forecasts, prepare, request_milliseconds
 from components.demand.answer.nearest import Names
 from components.demand.answer.what_if import code_mix, planned
 from components.demand.drivers import Driver
+from components.demand.features import pool_of
 
 Predict = Callable[[pl.DataFrame], pl.DataFrame]
 Tables = tuple[pl.DataFrame, pl.DataFrame]
@@ -288,5 +292,31 @@ def test_names_are_found_in_spite_of_slips() -> None:
     assert names.nearest("zzzz") == names.nearest("") == []
 
 
-def test_a_request_is_timed(forecasts: Forecasts) -> None:
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory, demand_tables: Tables) -> Path:
+    """A bundle with one real model, as the stage `package` writes it."""
+    folder = tmp_path_factory.mktemp("sealed")
+    values = {"n_trees": 8, "min_rows_per_leaf": 1, "min_history": 4}
+    train = demand_tables[0].filter(~pl.col("series_id").str.starts_with("silent"))
+    make_model("demand", "gbm", values).fit(train).save(folder / "members" / "gbm")
+    manifest = {"format": FORMAT, "application": "demand", "shipped": {"name": "gbm", "kind": "single"}}
+    manifest |= {"members": ["gbm"], "params": {"order": {"service_level": 0.9}}}
+    write_json(folder / "manifest.json", manifest)
+    for name, frame in zip(("queries", "categories"), demand_tables, strict=True):
+        frame.write_parquet(folder / f"{name}.parquet")
+    prepare(read_bundle(folder))
+    seal(folder)
+    return folder
+
+
+def test_a_sealed_bundle_answers_as_its_model_forecasts(sealed: Path, demand_tables: Tables) -> None:
+    forecasts = Forecasts.load(sealed)
+    expected = load_bundle(sealed).predict(demand_tables[0], pool_of(demand_tables[0]))
+    said = expected.filter(pl.col("query") == 3).sort("week", "quantile")["score"].to_numpy().reshape(4, 3)
+    np.testing.assert_allclose(one(forecasts, ForecastAsk(("fruit-4",))).values, said)
+    again = Planned("fruit-4", SECOND, (("mailer", 0.0),))
+    np.testing.assert_allclose(one(forecasts, ForecastAsk(("fruit-4",), promotions=(again,))).values, said)
+    drivers = one(forecasts, ForecastAsk(("fruit-4",), explain=True)).drivers
+    assert drivers is not None and [each[0].group for each in drivers] == ["level"] * 4
+    assert forecasts.order(OrderAsk("fruit-4", 0, 7))[1].service_level == 0.9
     assert 0 < request_milliseconds(forecasts, 3) < 5_000
