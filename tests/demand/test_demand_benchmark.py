@@ -20,24 +20,24 @@ TEST = START + timedelta(weeks=LENGTH - HORIZON)
 TABLES = ("train", "queries", "pool", "truth")
 
 
-def sales(n_series: int = 4) -> pl.DataFrame:
+def sales(n_series: int = 4, length: int = LENGTH) -> pl.DataFrame:
     """Weekly sales with a yearly peak, a known holiday, weights, and a series that begins in the test."""
     rows = []
     for number in range(n_series):
-        for period in range(LENGTH):
+        for period in range(length):
             holiday = period % 52 == 10
             y = 10.0 * (number + 1) + period % 4 + 30 * holiday
             rows.append((f"{number % 2}_{number}", period, y, 5.0 if holiday else 1.0, holiday, "AB"[number % 2]))
-    rows.append(("9_9", LENGTH - 1, 7.0, 1.0, False, "A"))
+    rows.append(("9_9", length - 1, 7.0, 1.0, False, "A"))
     schema = ["series_id", "period", "y", "weight", "is_holiday", "kind"]
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     return frame.with_columns(week=pl.lit(START) + pl.duration(weeks="period")).drop("period")
 
 
-def write(folder: Path, frame: pl.DataFrame) -> Path:
+def write(folder: Path, frame: pl.DataFrame, test: date = TEST, horizon: int = HORIZON) -> Path:
     folder.mkdir()
     frame.write_parquet(folder / "sales.parquet")
-    task = {"freq": "W-FRI", "horizon": HORIZON, "first_test_week": str(TEST), "known_in_advance": ["is_holiday"]}
+    task = {"freq": "W-FRI", "horizon": horizon, "first_test_week": str(test), "known_in_advance": ["is_holiday"]}
     (folder / "task.json").write_text(json.dumps(task))
     return folder
 
@@ -93,6 +93,21 @@ def test_the_future_changes_nothing_before_it(tmp_path: Path, since: date, folds
                 pl.read_parquet(tmp_path / f"{name}_out" / fold / f"{table}.parquet") for name in ("one", "other")
             )
             assert one.equals(other), f"{fold}/{table}"
+
+
+def test_a_window_that_reaches_into_validation_teaches_only_what_lies_before_it(tmp_path: Path) -> None:
+    horizon, test = 26, START + timedelta(weeks=84)
+    validation = test - timedelta(weeks=horizon)
+    frame = sales(2, length=110)
+    poisoned = frame.with_columns(y=pl.when(pl.col("week") >= validation).then(9e5).otherwise(pl.col("y")))
+    truths = []
+    for name, each in {"one": frame, "other": poisoned}.items():
+        demand.windows(write(tmp_path / name, each, test, horizon), tmp_path / f"{name}_out", FeatureParams())
+        fold = tmp_path / f"{name}_out" / "oof_1"
+        truths.append(pl.read_parquet(fold / "truth.parquet"))
+        weeks = pl.concat([truths[-1]["week"], pl.read_parquet(fold / "pool.parquet")["week"]])
+        assert (weeks.min(), weeks.max()) == (START + timedelta(weeks=52), validation - timedelta(weeks=1))
+    assert truths[0].equals(truths[1])
 
 
 def test_the_weighted_error_counts_every_row_and_a_missing_forecast_as_0() -> None:
