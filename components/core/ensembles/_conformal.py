@@ -1,9 +1,10 @@
 """Quantiles that cover what they claim: conformal shifts learned on rows that the ensemble had not seen.
 
-The rows are cut in blocks, oldest first; the ensemble fitted on the others answers each block. Within each part
-(a level, a class of series) the shift is that quantile of (label - answer) / scale which makes the share
-of labels below the answer equal to the level (split conformal prediction: Vovk et al. 2005; cross-conformal over
-blocks: Vovk 2015). The median is left alone: it is the forecast, not a bound.
+The ensemble fitted on the older rows answers the latest ones. Within each part (a level, a class of series) the
+shift is that quantile of (label - answer) / scale which makes the share of labels below the answer equal to
+the level (split conformal prediction: Vovk et al. 2005; per level as in Romano et al. 2019). Only the latest
+rows speak: members fitted on a short history err more than those that will be asked. The median is left alone:
+it is the forecast, not a bound.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from components.core.artifacts import read_json, write_json
 from components.core.ensembles import Ensemble, PoolSpec, labels, parts_of, pool_arrays, predict
 from components.core.params import Params
 
-N_BLOCKS = 3
+LATEST = 1 / 3  # share of the groups on which shifts are learned
 
 
 class Conformal:
@@ -35,15 +36,13 @@ class Conformal:
         return self._inner.spec
 
     def fit(self, pool: pl.DataFrame, truth: pl.DataFrame) -> Self:
+        """Groups are numbered oldest first, as the ensemble stage does."""
         groups = pool[self._asked.keys[0]]
-        edges = np.quantile(groups.unique().sort().to_numpy(), np.linspace(0, 1, N_BLOCKS + 1)[1:-1])
-        block = pl.Series(np.searchsorted(edges, groups.to_numpy(), side="left"))
-        parts = []
-        for number in block.unique().sort() if block.n_unique() > 1 else ():
-            held_out, rest = pool.filter(block == number), pool.filter(block != number)
-            fitted = self._new().fit(rest, truth)
-            parts.append(held_out.with_columns(answer=predict(fitted, held_out)["score"]))
-        self._shifts = self._learn(pl.concat(parts), truth) if parts else {}
+        edge = float(np.quantile(groups.unique().to_numpy(), 1 - LATEST))
+        older, latest = pool.filter(groups <= edge), pool.filter(groups > edge)
+        if len(older) and len(latest):
+            answered = predict(self._new().fit(older, truth), latest)
+            self._shifts = self._learn(latest.with_columns(answer=answered["score"]), truth)
         self._inner = self._new().fit(pool, truth)
         return self
 
