@@ -61,7 +61,7 @@ class FeatureParams(Params):
     quantiles: tuple[float, ...] = Field((0.1, 0.5, 0.9), min_length=1)
     known: tuple[str, ...] = Field((), description="Columns of a `sales` table that are known in advance.")
     leave_out: tuple[str, ...] = Field((), description="Placements not used, such as a display that nobody plans.")
-    min_code_share: float = Field(0.05, gt=0, le=1, description="Rarer codes of a placement get no column.")
+    min_code_share: float = Field(0.005, gt=0, le=1, description="Rarer codes of a placement get no column.")
 
     @model_validator(mode="after")
     def _ordered(self) -> FeatureParams:

@@ -1,8 +1,7 @@
 """What is known in advance of a series' periods: placements in mailer and display, planned price, campaigns.
 
-A placement counts as the share of the shop's stores that have it, in that period, each store weighing
-what it sold before the windows that judge; for a category in one store, as the share of the category's
-products there. The most frequent codes of a placement have columns of their own, and so has what the
+A placement counts as the share of the shop's stores that have it, in that period (weighing stores by their
+sales was no better); for a category in one store, as the share of the category's products there. The most frequent codes of a placement have columns of their own, and so has what the
 rivals in the same category have. A period of which the promotions table says nothing has no placement.
 """
 
@@ -25,13 +24,13 @@ def with_placements(
 ) -> Series:
     """`series` with what the tables `promotions` and `campaigns` know, `beyond` periods into the future.
 
-    Codes count as frequent, and stores and rivals as large, by what lies before `codes_until`.
+    Codes count as frequent, and rivals as large, by what lies before `codes_until`.
     """
     found = dict(series.known)
     width = series.grid.length + beyond
     if "promotions" in tables:
         codes = frequent_codes(tables["promotions"], min_code_share, codes_until)
-        cells = _placement_cells(tables, series, codes, codes_until).filter(pl.col("period").is_between(0, width - 1))
+        cells = _placement_cells(tables, series, codes).filter(pl.col("period").is_between(0, width - 1))
         found |= {
             name: filled(cells, name, (len(series.y), width)) for name in cells.columns if name not in ("row", "period")
         }
@@ -54,40 +53,32 @@ def frequent_codes(promotions: pl.LazyFrame, min_share: float, until: date) -> d
 
 
 def _placement_cells(
-    tables: Mapping[str, pl.LazyFrame], series: Series, codes: Mapping[str, Sequence[str]], until: date
+    tables: Mapping[str, pl.LazyFrame], series: Series, codes: Mapping[str, Sequence[str]]
 ) -> pl.DataFrame:
     """row, period, and the share of stores (or products) with each placement."""
     promotions = tables["promotions"].with_columns(period=series.grid.place(pl.col("week")))
     names = series.table.with_row_index("row")
     if names["product_id"].count():
-        sold = store_sizes(tables["transactions"], until)
-        there = promotions.select("period", "store_id").unique().join(sold, on="store_id", how="left")
-        whole = there.group_by("period").agg(n=pl.col("size").fill_null(0.0).sum())
+        whole = promotions.group_by("period").agg(n=pl.col("store_id").n_unique())
         keys = names.select("row", "product_id").lazy()
-        placed = promotions.join(keys, on="product_id").join(sold, on="store_id", how="left")
-        counted = _counted(placed, codes, pl.col("size").fill_null(0.0))
+        placed = promotions.join(keys, on="product_id")
+        counted = _counted(placed, codes)
         cells = placed.group_by("row", "period").agg(counted).join(whole, on="period")
     else:
         catalogue = tables["products"].select("product_id", "category").unique("product_id", keep="first")
         keys = names.select("row", "category", "store_id").lazy()
         sizes = catalogue.group_by("category").agg(n=pl.len())
         placed = promotions.join(catalogue, on="product_id").join(keys, on=["category", "store_id"])
-        counted = _counted(placed, codes, pl.lit(1.0))
+        counted = _counted(placed, codes)
         cells = placed.group_by("row", "category", "period").agg(counted).join(sizes, on="category").drop("category")
     return _shares(cells.collect(engine="streaming"))
 
 
-def store_sizes(transactions: pl.LazyFrame, until: date) -> pl.LazyFrame:
-    """store_id (null where the shop has one store), size: units sold before a day."""
-    early = transactions.filter(pl.col("at").dt.date() < until, pl.col("quantity") > 0)
-    return early.group_by("store_id").agg(size=pl.col("quantity").sum())
-
-
-def _counted(placed: pl.LazyFrame, codes: Mapping[str, Sequence[str]], size: pl.Expr) -> list[pl.Expr]:
-    """The sizes of the places with each placement, and with each of its codes; the mean planned price."""
+def _counted(placed: pl.LazyFrame, codes: Mapping[str, Sequence[str]]) -> list[pl.Expr]:
+    """How many places have each placement, and each of its codes; the mean planned price."""
     marked = {kind: pl.col(kind).is_not_null() for kind in codes}
     marked |= {f"{kind}_{code}": pl.col(kind).eq_missing(code) for kind, listed in codes.items() for code in listed}
-    sums = [size.filter(mark).sum().alias(name) for name, mark in marked.items()]
+    sums = [mark.sum().alias(name) for name, mark in marked.items()]
     return [*sums, pl.col("price").mean()] if "price" in placed.collect_schema().names() else sums
 
 
