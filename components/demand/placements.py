@@ -1,8 +1,9 @@
 """What is known in advance of a series' periods: placements in mailer and display, planned price, campaigns.
 
 A placement counts as the share of the shop's stores that have it, in that period (weighing stores by their
-sales was no better); for a category in one store, as the share of the category's products there. The most frequent codes of a placement have columns of their own, and so has what the
-rivals in the same category have. A period of which the promotions table says nothing has no placement.
+sales was no better); for a category in one store, as the share of the category's products there. The most
+frequent codes of a placement have columns of their own, and so has what the rivals in the same category
+have. A period of which the promotions table says nothing has no placement.
 """
 
 from __future__ import annotations
