@@ -160,6 +160,7 @@ def demand_frame(names: list[str], categories: list[str | None], y: list[list[fl
     promoted = [0.0] * (length - 2) + [0.5, 0.0] + [0.0] * 4
     lists = {"y": y, "known_mailer": [promoted] * n, "known_display": [promoted] * n}
     lists |= {"known_display_7": [promoted] * n, "known_display_9": [[0.0] * (length + 4)] * n}
+    lists |= {"known_display_rivals": [[0.2] * (length + 4)] * n}
     lists |= {"known_campaign": [[0.0] * length] * n}  # nothing is said of its future
     return pl.DataFrame(
         {

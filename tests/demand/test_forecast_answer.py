@@ -101,7 +101,8 @@ def test_a_placement_takes_its_usual_codes_along_and_a_code_its_placement(demand
     future = {name: found[f"known_{name}"].list.slice(10).to_list() for name in ("display", "display_7", "display_9")}
     np.testing.assert_allclose([values[0][1] for values in future.values()], [0.8, 0.8, 0.0], rtol=1e-6)
     np.testing.assert_allclose([values[1][2] for values in future.values()], [0.6, 0.0, 0.6], rtol=1e-6)
-    assert found["known_mailer"].to_list() == queries["known_mailer"].to_list()
+    for name in ("known_mailer", "known_display_rivals"):
+        assert found[name].to_list() == queries[name].to_list()
 
 
 def test_a_future_of_which_nothing_was_said_can_be_planned(demand_tables: Tables) -> None:

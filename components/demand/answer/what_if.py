@@ -76,8 +76,8 @@ def code_mix(queries: pl.DataFrame) -> Mix:
 
 
 def codes_of(kind: str, known: Sequence[str]) -> list[str]:
-    """The covariates that count the codes of one placement."""
-    return [name for name in known if name.startswith(f"{kind}_")]
+    """The covariates that count the codes of one placement, and not what the series' rivals have."""
+    return [name for name in known if name.startswith(f"{kind}_") and name != f"{kind}_rivals"]
 
 
 def planned(queries: pl.DataFrame, changes: Sequence[Changes], mix: Mix) -> pl.DataFrame:
