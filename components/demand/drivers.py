@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from components.demand.models.gbm import Gbm
-from components.demand.panel import Panel
-from components.demand.placements import PLACEMENTS
+from components.demand.features.panel import Panel
+from components.demand.features.placements import PLACEMENTS
 
 PROMOTIONS = (*PLACEMENTS, "campaign")  # covariates that somebody decides on, 0 = not at all
+RIVALS = "_rivals"  # ends the name of a covariate that tells what others plan
 NAMES = {"mailer": "in the mailer", "display": "on display", "campaign": "in a campaign"}
 GROUPS = ("level", "trend", "season", "price", "promotion", "plan")  # in the order of telling
 STARTS = {  # of a feature's name, the first that fits
@@ -68,7 +69,12 @@ def without_promotions(panel: Panel) -> Panel:
 
 
 def _all_promotions(panel: Panel) -> list[str]:
-    return [name for name in panel.known_names if name.split("_")[0] in PROMOTIONS]
+    return [name for name in panel.known_names if _is_promotion(name)]
+
+
+def _is_promotion(name: str) -> bool:
+    """The series' own: what its rivals plan is not."""
+    return name.split("_")[0] in PROMOTIONS and not name.endswith(RIVALS)
 
 
 def _promotions(panel: Panel) -> list[str]:
@@ -85,10 +91,10 @@ def _median(model: Gbm, panel: Panel, step: int) -> float:
 
 
 def _parts(model: Gbm, panel: Panel, step: int) -> dict[str, float]:
-    """Units by group; the booster's expected value is part of the level."""
+    """Units by group; the first guess and the booster's expected value are part of the level."""
     x, scale = model.rows(panel)
     parts = model.boosters[_middle(model)].predict(x[step - 1 : step], pred_contrib=True)[0] * scale[0]
-    found: dict[str, float] = {"level": float(parts[-1])}
+    found: dict[str, float] = {"level": float(parts[-1] + model.guess(x)[step - 1] * scale[0])}
     for name, units in zip(model.names, parts[:-1], strict=True):
         group = group_of(name)
         found[group] = found.get(group, 0.0) + float(units)
@@ -97,7 +103,7 @@ def _parts(model: Gbm, panel: Panel, step: int) -> dict[str, float]:
 
 def group_of(feature: str) -> str:
     """The group that a feature speaks for, nothing being promoted: most say at which level a series sells."""
-    if any(feature.startswith(f"known_{name}") for name in PROMOTIONS):
+    if feature.startswith("known_") and _is_promotion(feature.removeprefix("known_")):
         return "level"
     return next((group for start, group in STARTS.items() if feature.startswith(start)), "level")
 
@@ -111,7 +117,7 @@ def _words(planned: Sequence[str], period_days: int) -> dict[str, Callable[[floa
         "season": lambda units: f"time of year or week: {units:+.0f} units",
         "price": lambda units: f"price lately paid: {units:+.0f} units",
         "promotion": lambda units: f"{told} that {period}: {units:+.0f} units",
-        "plan": lambda units: f"what else is planned that {period}: {units:+.0f} units",
+        "plan": lambda units: f"other plans (rivals, events) that {period}: {units:+.0f} units",
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from components.demand.drivers import explain, group_of
 from components.demand.models.gbm import Gbm, GbmParams
-from components.demand.panel import Panel
+from components.demand.features.panel import Panel
 
 WEEKS, HORIZON = 36, 3
 LISTS = ("y", "known_mailer", "known_display")
@@ -96,6 +96,7 @@ def test_a_row_or_step_that_is_not_there_is_refused(fitted: tuple[Gbm, Panel]) -
     [
         ("lag_1", "level"),
         ("known_mailer_A", "level"),
+        ("known_mailer_rivals", "plan"),
         ("trend_4_13", "trend"),
         ("season_52_around", "season"),
         ("week_of_year", "season"),

@@ -1,8 +1,9 @@
 """LightGBM over all series at once: one booster per quantile, forecasting every step directly.
 
 A training row is a series, an origin and a step ahead (components.demand.lags), its label the units over the series'
-scale at the origin and its weight that scale, so that what is minimised is the pinball loss of units. Ke et al.,
-"LightGBM: A Highly Efficient Gradient Boosting Decision Tree" (2017).
+scale at the origin and its weight that scale, so that what is minimised is the pinball loss of units. The boosters
+learn what is to be added to a first guess: what sold under plans like the target's. Ke et al., "LightGBM: A Highly
+Efficient Gradient Boosting Decision Tree" (2017).
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ from components.demand.forecaster import Forecaster
 from components.demand.lags import features, matrix, scale_at
 from components.demand.memory import require_memory
 from components.demand.newcomers import Newcomers
-from components.demand.panel import Panel
+from components.demand.features.panel import Panel
 from components.demand.response import Response
 
 CONTEXT = "gbm.json"
+GUESSES = ("match_0", "match_1", "base_planned")
+GUESSED = 0.9  # share of their mean that boosting starts from: medians lie below means
 
 
 class GbmParams(Params):
-    n_trees: int = Field(250, ge=1)
-    learning_rate: float = Field(0.06, gt=0, le=1)
-    n_leaves: int = Field(15, ge=2, description="More learn single series by heart.")
+    n_trees: int = Field(150, ge=1)
+    learning_rate: float = Field(0.08, gt=0, le=1)
+    n_leaves: int = Field(20, ge=2, description="More learn single series by heart.")
     min_rows_per_leaf: int = Field(40, ge=1)
     feature_share: float = Field(0.4, gt=0, le=1)
     row_share: float = Field(0.4, gt=0, le=1)
@@ -81,7 +84,7 @@ class Gbm(Forecaster):
         begun = np.isfinite(panel.y).any(axis=1)
         if begun.any():
             x, scale = self.rows(panel)
-            ratios = np.column_stack([booster.predict(x) for booster in self.boosters])
+            ratios = np.column_stack([booster.predict(x) for booster in self.boosters]) + self.guess(x)[:, None]
             values[begun] = (ratios.reshape(values.shape) * scale[:, None, None])[begun]
         return values
 
@@ -91,6 +94,12 @@ class Gbm(Forecaster):
         scale = scale_at(panel, length, self.newcomers.level(panel))
         x, _ = self._features(panel, length, range(1, panel.horizon + 1), scale)
         return x, scale
+
+    def guess(self, x: np.ndarray) -> np.ndarray:
+        """(n_rows,) what boosting starts from, over scale."""
+        guesses = x[:, [self.names.index(name) for name in GUESSES]].astype(np.float64)
+        answer: np.ndarray = GUESSED * np.nan_to_num(guesses).mean(axis=1)
+        return answer
 
     def _features(
         self, panel: Panel, origin: int, steps: Sequence[int], scale: np.ndarray
@@ -153,7 +162,8 @@ class Gbm(Forecaster):
             "force_col_wise": True,
         }
         categorical = [f"static_{name}" for name in self.statics]
-        data = lightgbm.Dataset(rows.x, rows.label, weight=rows.weight, feature_name=self.names,
+        label = rows.label - self.guess(rows.x)
+        data = lightgbm.Dataset(rows.x, label, weight=rows.weight, feature_name=self.names,
                                 categorical_feature=categorical, params=settings)  # fmt: skip
         return lightgbm.train(settings, data, params.n_trees)
 
