@@ -18,10 +18,10 @@ from pydantic import Field
 from components.core.artifacts import atomic_path, read_json, write_json
 from components.core.errors import DoesNotFit, ModelError, NotFitted
 from components.core.params import Params
+from components.demand.features.panel import Panel
 from components.demand.forecaster import Forecaster
 from components.demand.memory import require_memory
 from components.demand.network_windows import Layout, Windows, lessons, questions
-from components.demand.panel import Panel
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class NetworkParams(Params):
     shrinkage: float = Field(
         20.0, gt=0, description="Of each series' own regression on what is known in advance, in standardised periods."
     )
-    max_steps: int = Field(400, ge=1, description="Training steps per network.")
+    max_steps: int = Field(250, ge=1, description="Training steps per network.")
     batch: int = Field(512, ge=1, description="Windows per training step and device.")
     learning_rate: float = Field(2e-3, gt=0)
     warm_up_share: float = Field(0.1, gt=0, lt=1, description="Of the steps; afterwards the rate falls to nothing.")

@@ -13,6 +13,10 @@ from components.demand.network_windows import Layout
 
 
 class TftParams(NetworkParams):
+    n_nets: int = Field(1, ge=1, description="Networks that differ in their seed alone; their quantiles are averaged.")
+    max_steps: int = Field(300, ge=1, description="Training steps per network.")
+    batch: int = Field(128, ge=1, description="Windows per training step and device.")
+    learning_rate: float = Field(5e-3, gt=0)
     hidden: int = Field(32, ge=4, description="Width of every layer; a multiple of heads.")
     heads: int = Field(4, ge=1, description="Attention heads.")
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -22,7 +26,7 @@ class Tft(Network):
     """Weighs covariates period by period, remembers them in order and attends to the periods that matter."""
 
     params_class: ClassVar[type[Params]] = TftParams
-    refits: ClassVar[Refits] = "first_and_last"
+    refits: ClassVar[Refits] = "every_fold"
 
     def _architecture(self) -> tuple[Any, dict[str, Any]]:
         from neuralforecast.models import TFT
