@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.demand.outcomes import outcomes
+from components.demand.evaluation.outcomes import outcomes
 
 ORIGIN = date(2024, 1, 1)
 POOL = pl.DataFrame({"query": []})
