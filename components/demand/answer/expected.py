@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal, Self
+from functools import cached_property
+from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -30,7 +31,8 @@ class Expected:
 
     def text(self, column: str, row: int) -> str | None:
         """A descriptive column's value; None where it is null or the shop keeps no such column."""
-        return self.frame[column][row] if column in self.frame.columns else None
+        found = self._columns.get(column)
+        return None if found is None else found[row]
 
     def titles(self) -> list[str]:
         """Each row's title, else its id."""
@@ -38,13 +40,19 @@ class Expected:
 
     def weeks(self, row: int) -> list[date]:
         """First day of each period that is forecast."""
-        origin, days, horizon = self.frame.select("origin", "period_days", "horizon").row(row)
-        return [origin + timedelta(days=days * step) for step in range(horizon)]
+        origin, days = self._columns["origin"][row], self._columns["period_days"][row]
+        return [origin + timedelta(days=days * step) for step in range(self._columns["horizon"][row])]
+
+    @cached_property
+    def _columns(self) -> dict[str, list[Any]]:
+        """What requests read one by one, as lists: ten times as quick as asking a frame."""
+        names = {"title", "category", "product_id", "origin", "period_days", "horizon"}
+        return {name: self.frame[name].to_list() for name in self.frame.columns if name in names}
 
     def rows_of_products(self) -> dict[str, list[int]]:
         """The rows of each product, where the shop says which product a series is of."""
         found: dict[str, list[int]] = {}
-        for row, product in enumerate(self.frame["product_id"].to_list() if "product_id" in self.frame.columns else []):
+        for row, product in enumerate(self._columns.get("product_id", [])):
             if product is not None:
                 found.setdefault(product, []).append(row)
         return found
@@ -67,4 +75,6 @@ def forecast(predict: Callable[[pl.DataFrame], pl.DataFrame], queries: pl.DataFr
 
 def at_levels(values: np.ndarray, trained: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Quantiles (n_weeks, n_trained) at other levels, by the curve through those that were trained."""
+    if np.array_equal(trained, wanted):
+        return values
     return np.array([quantile_function(wanted, row, trained) for row in values])

@@ -28,8 +28,8 @@ from components.demand.answer.siblings import Siblings
 from components.demand.answer.targets import Target, Targets
 from components.demand.answer.what_if import Plan, by_step, code_mix, known_names, planned, plans_of
 from components.demand.drivers import Driver, explain
+from components.demand.features.panel import Panel
 from components.demand.models.gbm import Gbm
-from components.demand.panel import Panel
 
 REMEMBERED = 1024  # what-ifs, each a few numbers: a buyer's page asks the same again while others change
 
@@ -72,7 +72,7 @@ class Forecasts:
     @classmethod
     def of(cls, bundle: Bundle) -> Self:
         """From a bundle whose members are loaded already; what lies ready in its folder is not computed again."""
-        from components.demand.features import pool_of
+        from components.demand.features.folds import pool_of
 
         folder, params = bundle.folder, bundle.manifest.get("params") or {}
         lies_ready = (folder / "forecasts").is_dir()

@@ -28,6 +28,7 @@ class Targets:
 
     def __init__(self, series: Expected, categories: Expected) -> None:
         self._series, self._categories = series, categories
+        self._ids = list(series.row_of)
         self._products = series.rows_of_products()
         self._folded = {name.casefold(): name for name in categories.row_of}
         self._names = Names(list(series.row_of), series.titles())
@@ -67,7 +68,7 @@ class Targets:
 
     def _of_series(self, row: int, field: str) -> Target:
         """The series, or its category where what ships cannot forecast the series."""
-        name, category = self._series.frame["series_id"][row], self._series.text("category", row)
+        name, category = self._ids[row], self._series.text("category", row)
         title = self._series.text("title", row) or name
         if np.isfinite(self._series.values[row]).all():
             return Target(name, title, category, "series", row)

@@ -10,7 +10,7 @@ import polars as pl
 
 from components.core.errors import DataError
 from components.demand.answer.ask import Planned
-from components.demand.placements import PLACEMENTS
+from components.demand.features.placements import PLACEMENTS
 
 Plan = tuple[tuple[int, str, float], ...]  # of one series: step ahead, covariate, value; sorted
 Changes = Mapping[int, Mapping[str, float]]  # step ahead -> covariate -> value
