@@ -36,8 +36,8 @@ from components.core.application import Application, load_application
 from components.core.artifacts import read_json
 from components.core.metrics import overall
 from components.core.splits import fold_table
-from components.demand.features import FeatureParams, SplitParams, featurise, write_windows
-from components.demand.series import Grid, Series, from_sales
+from components.demand.features.folds import FeatureParams, SplitParams, featurise, write_windows
+from components.demand.features.series import Grid, Series, from_sales
 from components.logs import set_up_logs
 from components.stages.ensemble import ensemble
 from components.stages.evaluate import choose

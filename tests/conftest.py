@@ -152,7 +152,7 @@ def tiny() -> dict[str, pl.DataFrame]:
 
 
 def demand_frame(names: list[str], categories: list[str | None], y: list[list[float]]) -> pl.DataFrame:
-    """A queries frame of components.demand.panel: four weeks from 2025-06-30 on, placements known for all of them.
+    """A queries frame (components.demand.features.panel): four weeks from 2025-06-30 on, placements known for all.
 
     Every series was in the mailer of half the stores two weeks before the data ends, on display 7 where in the mailer.
     """

@@ -17,11 +17,11 @@ from components.core.bundle import load_bundle
 from components.core.gate import Gate
 from components.core.metrics import pinball_objective
 from components.core.params import Params, parse
-from components.demand import report
-from components.demand.features import featurise, pool_of
-from components.demand.outcomes import by_period
-from components.demand.outcomes import outcomes as measures
-from components.demand.panel import KEYS, Panel
+from components.demand.evaluation import report
+from components.demand.evaluation.outcomes import by_period
+from components.demand.evaluation.outcomes import outcomes as measures
+from components.demand.features.folds import featurise, pool_of
+from components.demand.features.panel import KEYS, Panel
 
 WINDOW, SEASON, SHORT_SEASON = 8, 52, 4  # of the floors; a history of less than a year repeats its last weeks
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from components.demand.models.gbm import Gbm
 from components.demand.features.panel import Panel
 from components.demand.features.placements import PLACEMENTS
+from components.demand.models.gbm import Gbm
 
 PROMOTIONS = (*PLACEMENTS, "campaign")  # covariates that somebody decides on, 0 = not at all
 RIVALS = "_rivals"  # ends the name of a covariate that tells what others plan

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from components.core.model import Refits
-from components.demand.panel import Panel
+from components.demand.features.panel import Panel
 
 
 class Forecaster(ABC):

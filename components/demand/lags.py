@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.demand.panel import Panel, series_scale
+from components.demand.features.panel import Panel, series_scale
 from components.demand.response import Response
 
 Features = dict[str, np.ndarray]

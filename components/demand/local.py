@@ -20,8 +20,8 @@ import polars as pl
 from components.core.artifacts import read_json, write_json
 from components.core.errors import NotFitted
 from components.core.params import Params
+from components.demand.features.panel import Panel
 from components.demand.forecaster import Forecaster
-from components.demand.panel import Panel
 from components.demand.spread import Trace, roots
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.demand.panel import SCALE_PERIODS
+from components.demand.features.panel import SCALE_PERIODS
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """What a network reads: windows of a panel in which every series is of one size and every covariate of one unit.
 
-A window is `input_periods` before an origin and the horizon after it. Its scale is what the series' scale was at
-that origin (components.demand.panel.series_scale), so that training sees what an answer will see, and sales times
-a constant give forecasts times that constant. Unknown periods are 0 under a mask, as is what came before history.
+A window is `input_periods` before an origin and the horizon after it. Its scale is what the series' scale was
+at that origin (series_scale of components.demand.features.panel), so that training sees what an answer will
+see, and sales times a constant give forecasts times that constant. Unknown periods are 0 under a mask, as
+is what came before history.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from components.demand.features.panel import Panel, series_scale
 from components.demand.network_response import Response
-from components.demand.panel import Panel, series_scale
 
 
 @dataclass(frozen=True)

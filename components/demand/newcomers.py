@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from components.demand.panel import Panel
+from components.demand.features.panel import Panel
 from components.demand.response import Response
 
 GROUPS = ("category", "department")  # the statics that tell a level, the closest first

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from components.demand.panel import Panel
+from components.demand.features.panel import Panel
 
 RIDGE = 2.0  # of a mean series' periods: keeps rare codes near 0
 SMALLEST = 0.1  # of the scale, added before the logarithm: a week without a sale is not minus infinity

@@ -111,7 +111,7 @@ def roots(stage: Stage) -> set[str]:
     found = {f"components.stages.{asked.stage}"}
     home = f"components.{asked.subject}"
     if asked.stage == "featurise":
-        found.add(f"{home}.features")
+        found.add(f"{home}.features.folds")
     if asked.stage == "package":
         found.add(f"{home}.application")
     if asked.stage == "train":
@@ -160,9 +160,9 @@ def loaded_by_name(stage: Stage) -> set[str]:
         "evaluate": {
             f"{application}/application.py", "components/core/model.py", "components/stages/evaluation_report.html.j2",
         },
-        "featurise": {f"{application}/application.py"},
+        "featurise": {f"{application}/application.py", "components/core/metrics.py"},
         "package": {
-            f"{application}/features.py", "components/core/metrics.py", "components/core/model.py",
+            f"{application}/features", "components/core/metrics.py", "components/core/model.py",
             "components/core/splits.py",
         },
     }.get(words(stage).stage, set())  # fmt: skip

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from benchmarks import demand
-from components.demand.features import FeatureParams
-from components.demand.panel import Panel
+from components.demand.features.folds import FeatureParams
+from components.demand.features.panel import Panel
 
 START, LENGTH, HORIZON = date(2020, 1, 3), 72, 4  # Fridays
 TEST = START + timedelta(weeks=LENGTH - HORIZON)

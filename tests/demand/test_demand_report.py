@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from components.core.artifacts import write_json
-from components.demand.fans import chosen_series, happened
-from components.demand.report import calibration, pictures, plots
+from components.demand.evaluation.fans import chosen_series, happened
+from components.demand.evaluation.report import calibration, pictures, plots
 
 START, LENGTH, HORIZON, LEVELS = date(2024, 1, 1), 20, 2, [0.1, 0.5, 0.9]
 CLASSES = ("slow", "medium", "fast")

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from components.demand.drivers import explain, group_of
-from components.demand.models.gbm import Gbm, GbmParams
 from components.demand.features.panel import Panel
+from components.demand.models.gbm import Gbm, GbmParams
 
 WEEKS, HORIZON = 36, 3
 LISTS = ("y", "known_mailer", "known_display")

@@ -22,7 +22,7 @@ from components.demand.answer.forecasts import Forecasts, prepare, request_milli
 from components.demand.answer.nearest import Names
 from components.demand.answer.what_if import code_mix, planned
 from components.demand.drivers import Driver
-from components.demand.features import pool_of
+from components.demand.features.folds import pool_of
 
 Predict = Callable[[pl.DataFrame], pl.DataFrame]
 Tables = tuple[pl.DataFrame, pl.DataFrame]

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from components.core.errors import DataError, NotFitted
-from components.demand.models.gbm import Gbm, GbmParams
 from components.demand.features.panel import Panel
+from components.demand.models.gbm import Gbm, GbmParams
 
 WEEKS, HORIZON, ORIGIN = 40, 4, date(2024, 1, 1)
 PARAMS = GbmParams(n_trees=60, learning_rate=0.15, min_rows_per_leaf=10)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.demand.features.panel import Panel
 from components.demand.lags import Features, features, matrix, scale_at
-from components.demand.panel import Panel
 from components.demand.response import Response, filled
 
 NAN = float("nan")

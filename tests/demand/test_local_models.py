@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import components.demand.local as local
 from components.core.errors import NotFitted
 from components.core.model import make_model
+from components.demand.features.panel import Panel
 from components.demand.local import mean_trace, trace_each, trailing_mean, widening
 from components.demand.models.seasonal_naive import season_trace
-from components.demand.panel import Panel
 from components.demand.spread import Trace, recency, spread, weighted_quantiles
 
 NAMES = ["ets", "moving_average", "npts", "seasonal_naive", "theta", "tsb"]

@@ -16,11 +16,11 @@ from polars.testing import assert_frame_equal
 
 from components.core.errors import DoesNotFit, ModelError, NotFitted
 from components.core.model import Model, make_model
+from components.demand.features.panel import Panel, series_scale
 from components.demand.models.nhits import NhitsParams
 from components.demand.network import pinball
 from components.demand.network_response import Response
 from components.demand.network_windows import Layout, lessons, questions
-from components.demand.panel import Panel, series_scale
 
 NETWORKS = ("nhits", "tft")
 QUICK: dict[str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ from components.core.bundle import FORMAT
 from components.core.ensembles import PoolSpec, make_ensemble
 from components.core.model import make_model
 from components.recommendation.application import APPLICATION
-from components.recommendation.features import featurise
+from components.recommendation.features.folds import featurise
 
 AS_OF = datetime(2025, 7, 1, tzinfo=UTC)
 MEMBERS = ["popularity", "personal", "item_knn"]

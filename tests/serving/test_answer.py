@@ -14,12 +14,12 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from benchmarks.reasons import faithful
 from components.core.errors import DataError
-from components.recommendation.answer import RUNGS, Answerer, request_milliseconds
-from components.recommendation.ask import Answer, Ask
-from components.recommendation.histories import Histories
-from components.recommendation.prepared import prepare
-from components.recommendation.reasons import Kind, Past, Reason, explain, lowered, words
-from components.recommendation.scoring import Scorer
+from components.recommendation.answer.answerer import RUNGS, Answerer, request_milliseconds
+from components.recommendation.answer.ask import Answer, Ask
+from components.recommendation.answer.prepared import prepare
+from components.recommendation.answer.reasons import Kind, Past, Reason, explain, lowered, words
+from components.recommendation.answer.scoring import Scorer
+from components.recommendation.features.histories import Histories
 
 PRODUCTS = st.sampled_from([f"p{number}" for number in range(0, 120, 3)] + ["no such product", "p119"])
 ASKS = st.builds(

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from components import releases
 from components.core.artifacts import seal
-from components.recommendation.answer import Answerer
+from components.recommendation.answer.answerer import Answerer
 from serving.guard import MAX_BODY
 from serving.live import Live
 from serving.schemas import REQUESTS, RecommendRequest, RecommendResponse

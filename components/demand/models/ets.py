@@ -1,7 +1,8 @@
 """ETS: exponential smoothing in state-space form, its weights fitted to each series.
 
-Hyndman et al. (2008), as in statsforecast, between square roots. On the default data the choice
-among trends and error types (ZZN) was four times slower and worse than the level alone (ANN).
+Hyndman et al. (2008), as in statsforecast, between square roots. On validation (default data) the
+choice among trends and error types (ZZN) took three times as long as the level alone (ANN) and was
+worse: weighted quantile loss .334 against .327.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import numpy as np
 from pydantic import Field
 
 from components.core.params import Params
+from components.demand.features.panel import Panel
 from components.demand.local import FALLBACK_WINDOW, Local, mean_trace, trace_each, widening
-from components.demand.panel import Panel
 from components.demand.spread import roots, spread
 
 ONE_SIGMA = 68.27  # per cent of a normal within one standard deviation

@@ -19,11 +19,11 @@ from pydantic import Field
 from components.core.artifacts import read_json, write_json, write_text
 from components.core.errors import DataError, NotFitted
 from components.core.params import Params
+from components.demand.features.panel import Panel
 from components.demand.forecaster import Forecaster
 from components.demand.lags import features, matrix, scale_at
 from components.demand.memory import require_memory
 from components.demand.newcomers import Newcomers
-from components.demand.features.panel import Panel
 from components.demand.response import Response
 
 CONTEXT = "gbm.json"

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from components.core.params import Params
+from components.demand.features.panel import Panel
 from components.demand.local import Local, mean_trace
-from components.demand.panel import Panel
 from components.demand.spread import spread
 
 

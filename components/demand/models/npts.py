@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import Field
 
 from components.core.params import Params
+from components.demand.features.panel import Panel
 from components.demand.local import Local
-from components.demand.panel import Panel
 from components.demand.spread import ENOUGH_ERRORS, USUAL_ERROR, normal_quantiles, recency, roots, weighted_quantiles
 
 

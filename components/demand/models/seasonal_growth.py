@@ -17,8 +17,8 @@ from pydantic import Field
 from components.core.artifacts import read_json, write_json
 from components.core.errors import NotFitted
 from components.core.params import Params
+from components.demand.features.panel import Panel
 from components.demand.forecaster import Forecaster
-from components.demand.panel import Panel
 
 YEAR_DAYS = 364  # whole weeks, so that weekdays meet
 FEWEST = 4  # periods known in both years before growth is believed

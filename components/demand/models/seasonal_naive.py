@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from components.core.params import Params
+from components.demand.features.panel import Panel
 from components.demand.local import FALLBACK_WINDOW, Local, mean_trace, shifted
-from components.demand.panel import Panel
 from components.demand.spread import ENOUGH_ERRORS, Trace, roots, spread
 
 

@@ -1,8 +1,10 @@
 """TSB: how often it sells and how much when it does, each smoothed; for intermittent demand.
 
-Teunter, Syntetos and Babai (2011), as in statsforecast. Unlike Croston's method it lets a product
-that stopped selling fade. On validation it beat Croston-SBA, ADIDA and IMAPA both on store-by-product
-series, half of whose weeks are zero, and (but for IMAPA, as good) on the chain's best sellers.
+Teunter, Syntetos and Babai (2011), as in statsforecast. On validation its quantiles were as good as
+those of Croston-SBA, ADIDA and IMAPA (weighted quantile loss .338, .336, .338, .337 on the chain's
+best sellers; .695, .694, .704, .705 on store-by-product series, half of whose weeks are zero). It was
+chosen because, unlike Croston's, it lets a product that stopped selling fade: WAPE of the level itself
+1.24 there, Croston-SBA 1.69, the others 1.25.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ import numpy as np
 from pydantic import Field
 
 from components.core.params import Params
+from components.demand.features.panel import Panel
 from components.demand.local import FALLBACK_WINDOW, Local, mean_trace, trace_each
-from components.demand.panel import Panel
 from components.demand.spread import roots, spread
 
 

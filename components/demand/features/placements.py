@@ -15,7 +15,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from components.demand.series import Grid, Series, categories_of
+from components.demand.features.series import Grid, Series, categories_of
 
 PLACEMENTS = ("mailer", "display")
 

@@ -1,7 +1,7 @@
 """Featurise: from sales, placements and campaigns to folds of series.
 
 Per fold, whose window is `horizon` times `origins` periods long and starts at its cut-off:
-    train    one row per series, its history up to the cut-off (components.demand.panel)
+    train    one row per series, its history up to the cut-off (components.demand.features.panel)
     queries  every series asked at each origin, `horizon` periods ahead, with its history up to the origin
     pool     query, week, quantile, features                 what every member scores
     truth    query, week, quantile, label (units) [, weight]
@@ -27,9 +27,9 @@ from components.core.artifacts import write_json
 from components.core.errors import DataError, MissingTable
 from components.core.params import Params, parse
 from components.core.splits import Fold, Role, write_folds
-from components.demand.panel import Panel
-from components.demand.placements import with_placements
-from components.demand.series import (
+from components.demand.features.panel import Panel
+from components.demand.features.placements import with_placements
+from components.demand.features.series import (
     STATICS,
     Level,
     Series,
@@ -163,7 +163,7 @@ def write_windows(
 def frame(
     series: Series, origin: int, horizon: int, quantiles: tuple[float, ...], classes: np.ndarray, future: bool = True
 ) -> pl.DataFrame:
-    """Every series that has a known value before `origin`, as components.demand.panel wants it."""
+    """Every series that has a known value before `origin`, as components.demand.features.panel wants it."""
     rows = np.flatnonzero(np.isfinite(series.y[:, :origin]).any(axis=1))
     some = series.rows(rows)
     span = origin + (horizon if future else 0)

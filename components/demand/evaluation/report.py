@@ -16,9 +16,9 @@ import polars as pl
 from components.core.artifacts import read_json
 from components.core.figures import canvas, svg
 from components.core.splits import fold_table
-from components.demand.fans import LINE, ORIGIN, TRUTH, fans_picture
-from components.demand.features import CLASSES
-from components.demand.outcomes import outcomes
+from components.demand.evaluation.fans import LINE, ORIGIN, TRUTH, fans_picture
+from components.demand.evaluation.outcomes import outcomes
+from components.demand.features.folds import CLASSES
 
 MOST_LINES = 8  # models in one picture; the shipped one is always among them
 

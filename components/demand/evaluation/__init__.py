@@ -1,0 +1,1 @@
+"""What evaluate measures and draws, beside what all applications share."""
