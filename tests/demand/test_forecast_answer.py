@@ -200,8 +200,13 @@ def test_what_cannot_be_answered_says_what_can(forecasts: Forecasts, ask: Foreca
 
 def test_drivers_are_those_of_what_was_asked(forecasts: Forecasts, demand_tables: Tables) -> None:
     ask = ForecastAsk(("fruit-2", "silent-bread"), horizon=2, explain=True)
-    told = [each.drivers for each in forecasts.answer(ask)]
-    assert told == [tuple([Driver("level", step, name)] for step in range(2)) for name in ("fruit-2", "Bread")]
+    fruit, bread = forecasts.answer(ask)
+    assert fruit.drivers == tuple([Driver("level", step, "fruit-2")] for step in range(2))
+    assert bread.drivers is not None and bread.drivers[0][0].words.startswith("a usual product of Bread sells about ")
+    plan = Planned("silent-bread", SECOND, (("mailer", 1.0),))
+    promoted = one(forecasts, replace(ask, series=("silent-bread",), promotions=(plan,)))
+    assert [[each.group for each in week] for week in promoted.drivers or ()] == [["level"], ["level", "promotion"]]
+    assert sum(each.units for each in (promoted.drivers or ())[1]) == pytest.approx(promoted.values[1, 1])
     assert one(forecasts, replace(ask, series=("fruit-2",), explain=False)).drivers is None
 
 

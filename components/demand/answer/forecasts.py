@@ -24,7 +24,7 @@ from components.core.params import parse
 from components.demand.answer.ask import Forecast, ForecastAsk, OrderAsk
 from components.demand.answer.expected import Expected, Whose, at_levels, forecast
 from components.demand.answer.order import OrderParams, Proposal, Terms, critical_ratio, propose
-from components.demand.answer.siblings import Siblings
+from components.demand.answer.siblings import Siblings, drivers_of
 from components.demand.answer.targets import Target, Targets
 from components.demand.answer.what_if import Plan, by_step, code_mix, known_names, planned, plans_of
 from components.demand.drivers import Driver, explain
@@ -112,7 +112,7 @@ class Forecasts:
         values = self._values([(target, plans[target.series_id]) for target in targets])
         found = []
         for target, each in zip(targets, values, strict=True):
-            drivers = self._drivers(target, plans[target.series_id]) if ask.explain else None
+            drivers = self._drivers(target, plans[target.series_id], each) if ask.explain else None
             until = weeks[target.series_id][:horizon]
             units = at_levels(each[:horizon], self.levels, levels)
             found.append(
@@ -216,7 +216,11 @@ class Forecasts:
         chosen = self.expected[whose].frame[[row for row, _ in pairs]]
         return planned(chosen, [by_step(plan) for _, plan in pairs], self._mix)
 
-    def _drivers(self, target: Target, plan: Plan) -> tuple[list[Driver], ...]:
+    def _drivers(self, target: Target, plan: Plan, values: np.ndarray) -> tuple[list[Driver], ...]:
+        if target.source == "category":
+            as_is = self.expected["category"].values[target.row]
+            usual, middle = self._stand_in(target, as_is, as_is), int(np.abs(self.levels - 0.5).argmin())
+            return drivers_of(target.category or "", usual[:, middle], values[:, middle], self.period_days)
         if self._explain is None:
             raise DataError("explain: no model of this release can tell what drives a forecast; leave it out")
         panel = Panel.of(self._rows(target.source, [(target.row, plan)]))

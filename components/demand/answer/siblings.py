@@ -12,6 +12,7 @@ import numpy as np
 
 from components.demand.answer.expected import Expected
 from components.demand.answer.order import quantile_function
+from components.demand.drivers import Driver
 
 SPREAD = (np.arange(49) + 0.5) / 49  # levels at which forecasts are laid together
 LEAST = 0.3  # units added to every level, so that one that sells next to nothing has a logarithm
@@ -47,3 +48,15 @@ class Siblings:
         drawn = np.array([[quantile_function(SPREAD, step, levels) for step in each] for each in values[several]])
         ratios = drawn / others[:, None, None]
         return level_of, np.quantile(ratios.transpose(1, 0, 2).reshape(ratios.shape[1], -1), levels, axis=1).T
+
+
+def drivers_of(category: str, usual: np.ndarray, now: np.ndarray, period_days: int) -> tuple[list[Driver], ...]:
+    """What moves a product without a history, per period: its category's level, and what is planned for it."""
+    period, found = "day" if period_days == 1 else "week", []
+    for level, units in zip(usual.tolist(), now.tolist(), strict=True):
+        said = [Driver("level", level, f"a usual product of {category} sells about {level:.0f} a {period}")]
+        if units != level:
+            gain = units - level
+            said.append(Driver("promotion", gain, f"what is planned that {period}: {gain:+.0f} units"))
+        found.append(said)
+    return tuple(found)
