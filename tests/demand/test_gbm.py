@@ -122,3 +122,20 @@ def test_rows_are_bounded_and_too_short_a_history_is_refused() -> None:
         few.fit(once)
     with pytest.raises(NotFitted):
         Gbm().predict(world())
+
+
+def test_a_year_before_counts_where_the_history_reaches_it() -> None:
+    random, weeks = np.random.default_rng(0), 110
+    year = 20 + 80 * (np.arange(weeks + HORIZON) % 52 < 2)  # two high weeks a year, one of them asked for
+    y = [np.round(year[:weeks] * random.lognormal(0, 0.05, weeks)).tolist() for _ in range(12)]
+    flat = [[0.0] * (weeks + HORIZON)] * 12
+    queries = world(n=12).with_columns(
+        y=pl.Series(y), known_mailer=pl.Series(flat), past_price=pl.Series([[1.0] * weeks] * 12)
+    )
+    queries = queries.with_columns(pl.col(*LISTS).cast(pl.List(pl.Float32)))
+    until = 103  # weeks 104 and 105 are high
+    asked = queries.with_columns(
+        pl.col("y", "past_price").list.head(until), pl.col("known_mailer").list.head(until + HORIZON)
+    )
+    values = Gbm(PARAMS).fit(train_of(asked)).forecast(Panel.of(asked))[:, :, 1]
+    assert (values[:, 1:3] > 2 * values[:, [0, 3]]).all()

@@ -60,6 +60,7 @@ class Gbm(Forecaster):
     def __init__(self, params: Params | None = None) -> None:
         self.params = GbmParams.model_validate((params or GbmParams()).model_dump())
         self.boosters: list[Any] = []  # of lightgbm, one per quantile
+        self.names: list[str] = []  # of the features
         self._context: dict[str, Any] | None = None
 
     def fit(self, train: pl.DataFrame, valid: pl.DataFrame | None = None, scratch: Path | None = None) -> Self:
@@ -73,7 +74,7 @@ class Gbm(Forecaster):
             for number, name in enumerate(panel.static_names)
             if len(np.unique(panel.static[:, number])) in range(2, self.params.max_codes + 1)
         ]
-        rows, self.names = self._training_rows(panel)
+        rows = self._training_rows(panel)
         self.boosters = [self._boosted(rows, level) for level in panel.quantiles]
         self._context = self._as_json(panel)
         return self
@@ -104,22 +105,26 @@ class Gbm(Forecaster):
     def _features(
         self, panel: Panel, origin: int, steps: Sequence[int], scale: np.ndarray
     ) -> tuple[np.ndarray, list[str]]:
+        """Columns as `names` has them, once it does: what a history is too short for, such as a year before, is NaN."""
         found = features(panel, origin, steps, self.response, scale)
         codes = {f"static_{name}": panel.static[:, panel.static_names.index(name)] for name in self.statics}
         full = [one | codes for one in found]
-        return matrix(full), list(full[0])
+        names, unknown = self.names or list(full[0]), np.full(len(panel), np.nan)
+        return matrix([{name: one.get(name, unknown) for name in names} for one in full]), names
 
-    def _training_rows(self, panel: Panel) -> tuple[Rows, list[str]]:
+    def _training_rows(self, panel: Panel) -> Rows:
         n, length = panel.y.shape
         pairs = self._pairs(length, panel.horizon, n)
         require_memory("gbm", n * len(pairs) * (70 + 5 * len(panel.known_names)) * 9)
         fallback = self.newcomers.level(panel)
         parts: list[Rows] = []
-        names: list[str] = []
+        self.names = []
+        latest = max((origin for origin, _ in pairs), default=length)
+        _, self.names = self._features(panel, latest, [1], scale_at(panel, latest, fallback))
         for origin in sorted({origin for origin, _ in pairs}):
             steps = [step for start, step in pairs if start == origin]
             scale = scale_at(panel, origin, fallback)
-            x, names = self._features(panel, origin, steps, scale)
+            x, _ = self._features(panel, origin, steps, scale)
             y = panel.y[:, [origin + step - 1 for step in steps]]
             began = np.isfinite(panel.y[:, :origin]).any(axis=1)
             kept = (np.isfinite(y) & began[:, None]).ravel()
@@ -131,7 +136,7 @@ class Gbm(Forecaster):
                 "lower demand.models.gbm.min_history"
             )
         joined = Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-        return joined._replace(weight=joined.weight / joined.weight.mean()), names
+        return joined._replace(weight=joined.weight / joined.weight.mean())
 
     def _pairs(self, length: int, horizon: int, n: int) -> list[tuple[int, int]]:
         """Origins and steps whose target is known, at most `max_rows / n` of them, drawn evenly."""
