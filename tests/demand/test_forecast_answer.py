@@ -18,7 +18,7 @@ from components.core.bundle import FORMAT, load_bundle, read_bundle
 from components.core.errors import DataError, ModelError
 from components.core.model import make_model
 from components.demand.answer.ask import Forecast, ForecastAsk, NewProduct, OrderAsk, Planned, UnknownName
-from components.demand.answer.forecasts import Forecasts, prepare, request_milliseconds
+from components.demand.answer.forecasts import Forecasts, request_milliseconds
 from components.demand.answer.nearest import Names
 from components.demand.answer.what_if import code_mix, planned
 from components.demand.drivers import Driver
@@ -310,7 +310,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, demand_tables: Tables) -> P
     write_json(folder / "manifest.json", manifest)
     for name, frame in zip(("queries", "categories"), demand_tables, strict=True):
         frame.write_parquet(folder / f"{name}.parquet")
-    prepare(read_bundle(folder))
+    Forecasts.of(read_bundle(folder)).save(folder)
     seal(folder)
     return folder
 

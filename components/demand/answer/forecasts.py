@@ -243,11 +243,6 @@ def _explainer(bundle: Bundle) -> Explain | None:
     return lambda panel: [explain(gbm, panel, 0, step) for step in range(1, panel.horizon + 1)]
 
 
-def prepare(bundle: Bundle) -> None:
-    """Lay every forecast as planned ready in the folder of a bundle that is being packaged."""
-    Forecasts.of(bundle).save(bundle.folder)
-
-
 def request_milliseconds(forecasts: Forecasts, n: int = 20) -> float:
     """Processor time of one what-if on one series, median over series spread over the release.
 
