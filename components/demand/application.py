@@ -13,10 +13,11 @@ import polars as pl
 from pydantic import Field
 
 from components.core.application import Application
-from components.core.bundle import load_bundle
+from components.core.bundle import load_bundle, read_bundle
 from components.core.gate import Gate
 from components.core.metrics import pinball_objective
 from components.core.params import Params, parse
+from components.demand.answer.forecasts import Forecasts
 from components.demand.evaluation import report
 from components.demand.evaluation.outcomes import by_period
 from components.demand.evaluation.outcomes import outcomes as measures
@@ -38,13 +39,6 @@ class GateParams(Params):
     protected: tuple[str, ...] = ("series_class=fast", "series_class=medium", "series_class=slow")
     ms_per_query: float = Field(200.0, gt=0, description="Processor time of one series' forecast.")
     max_mb: float = Field(2000.0, gt=0)
-
-
-class OrderParams(Params):
-    """Defaults of an order proposal (components.demand.order)."""
-
-    service_level: float = Field(0.95, gt=0, lt=1, description="Chance of no stock-out until the next order arrives.")
-    review_days: float = Field(7.0, gt=0, description="Days between two orders.")
 
 
 def outcomes(scores: pl.DataFrame, queries: pl.DataFrame, truth: pl.DataFrame, pool: pl.DataFrame) -> pl.DataFrame:
@@ -91,9 +85,10 @@ def gates(values: Mapping[str, Any]) -> Sequence[Gate]:
 
 
 def package(features: Path, bundle: Path) -> None:
-    """What the service needs beside the models: every series and every category's mean, up to the end of the data."""
+    """What the service needs beside the models: every series and category up to the end of the data, forecast."""
     for name in ("queries", "categories"):
         shutil.copy(features / "now" / f"{name}.parquet", bundle / f"{name}.parquet")
+    Forecasts.of(read_bundle(bundle)).save(bundle)
 
 
 def milliseconds(folder: Path) -> float:

@@ -112,6 +112,10 @@ def roots(stage: Stage) -> set[str]:
     home = f"components.{asked.subject}"
     if asked.stage == "featurise":
         found.add(f"{home}.features.folds")
+    if asked.stage == "evaluate":
+        found |= {
+            f"{home}.evaluation.{path.stem}" for path in (ROOT / home.replace(".", "/") / "evaluation").glob("[!_]*.py")
+        }
     if asked.stage == "package":
         found.add(f"{home}.application")
     if asked.stage == "train":
@@ -146,9 +150,15 @@ def test_code_dependencies_are_what_is_imported(graph: Graph, imports: Any) -> N
             others = {f"components/{asked.subject}/models/{name}.py" for name in model_names(asked.subject)}
             needed -= others - {f"components/{asked.subject}/models/{asked.model}.py"}
         stated = [dep for dep in stage.deps if dep.startswith("components/")]
+        if asked.stage in {"evaluate", "package"}:  # what made their inputs reruns them through these
+            stated += [dep for name in graph.upstreams([stage.name]) for dep in graph.stages[name].deps]
         missing = {file for file in needed if not any(file == dep or file.startswith(f"{dep}/") for dep in stated)}
         assert not missing - loaded_by_name(stage), f"{stage.name} imports {missing}: name them in dvc.yaml"
-        needless = {dep for dep in stated if not any(file == dep or file.startswith(f"{dep}/") for file in needed)}
+        needless = {
+            dep
+            for dep in stage.deps
+            if dep.startswith("components/") and not any(file == dep or file.startswith(f"{dep}/") for file in needed)
+        }
         assert not needless - loaded_by_name(stage), f"{stage.name} does not import {needless}"
 
 
@@ -163,7 +173,8 @@ def loaded_by_name(stage: Stage) -> set[str]:
         "featurise": {f"{application}/application.py", "components/core/metrics.py"},
         "package": {
             f"{application}/features", "components/core/metrics.py", "components/core/model.py",
-            "components/core/splits.py",
+            "components/core/splits.py", "components/core/figures.py",
+            *(path.relative_to(ROOT).as_posix() for path in (ROOT / application / "evaluation").glob("*.py")),
         },
     }.get(words(stage).stage, set())  # fmt: skip
 
