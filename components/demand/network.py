@@ -17,6 +17,7 @@ from pydantic import Field
 
 from components.core.artifacts import atomic_path, read_json, write_json
 from components.core.errors import DoesNotFit, ModelError, NotFitted
+from components.core.model import Refits
 from components.core.params import Params
 from components.demand.features.panel import Panel
 from components.demand.forecaster import Forecaster
@@ -51,6 +52,9 @@ class Network(Forecaster):
     """Everything of a forecasting network but its architecture."""
 
     params_class: ClassVar[type[Params]] = NetworkParams
+    # A fit on the first 20 weeks alone scores later weeks far worse (validation WAPE .459 against .400, NHITS):
+    # ensembles would weigh a network that is not the one that ships.
+    refits: ClassVar[Refits] = "every_fold"
 
     def __init__(self, params: Params | None = None) -> None:
         given = params.model_dump() if params else {}

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from components.core.model import Refits
 from components.core.params import Params
 from components.demand.network import Network, NetworkParams
 from components.demand.network_windows import Layout
@@ -21,7 +20,6 @@ class Nhits(Network):
     """Reads the latest periods and every covariate at once; later blocks forecast what earlier ones left over."""
 
     params_class: ClassVar[type[Params]] = NhitsParams
-    refits: ClassVar[Refits] = "every_fold"
 
     def _architecture(self) -> tuple[Any, dict[str, Any]]:
         from neuralforecast.models import NHITS

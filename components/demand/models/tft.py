@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from components.core.model import Refits
 from components.core.params import Params
 from components.demand.network import Network, NetworkParams
 from components.demand.network_windows import Layout
@@ -26,7 +25,6 @@ class Tft(Network):
     """Weighs covariates period by period, remembers them in order and attends to the periods that matter."""
 
     params_class: ClassVar[type[Params]] = TftParams
-    refits: ClassVar[Refits] = "every_fold"
 
     def _architecture(self) -> tuple[Any, dict[str, Any]]:
         from neuralforecast.models import TFT
