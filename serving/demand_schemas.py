@@ -171,7 +171,7 @@ class OrderRequest(Wire):
         None, gt=0, le=MOST_SERVICE, description="Chance that stock lasts until the next order arrives."
     )
     costs: Costs | None = Field(None, description="Decide the service level: too_little / (too_little + too_much).")
-    pack_size: float = Field(1.0, gt=0, le=1e6, description="Units that are ordered together.")
+    pack_size: float = Field(1.0, ge=0.001, le=1e6, description="Units that are ordered together.")
     minimum_order: Amount = Field(0.0, description="Least units of an order, where one is placed.")
     day: date | None = Field(None, description="Day of the order; by default the first one after the data.")
     category: Name | None = Field(None, description="Of a product without a history, to order by its category.")
@@ -317,7 +317,7 @@ def order_response(
 
 
 def _weeks(found: Forecast) -> list[dict[str, Any]]:
-    names = [f"{level:g}" for level in found.quantiles]
+    names = [str(level) for level in found.quantiles]
     rounded, drivers = found.values.round(3).tolist(), found.drivers or [None] * len(found.weeks)
     return [
         {"week": week.isoformat(), "quantiles": dict(zip(names, values, strict=True)), "drivers": _said(why)}

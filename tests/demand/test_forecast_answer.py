@@ -252,6 +252,9 @@ def test_a_product_stands_for_all_its_series(demand_tables: Tables, predict_dema
     queries = demand_tables[0].with_columns(product_id=pl.lit("p") + pl.col("series_id").str.slice(0, 5))
     forecasts = Forecasts(predict_demand, queries, demand_tables[1])
     assert [each.series_id for each in forecasts.answer(ForecastAsk(("pbread",)))] == ["bread-1", "bread-2"]
+    plan = Planned("pbread", SECOND, (("mailer", 1.0),))
+    promoted = forecasts.answer(ForecastAsk(("pbread",), promotions=(plan,)))
+    assert [each.values[1, 1] for each in promoted] == [60, 100]
     with pytest.raises(DataError, match=r"series_id: expected one series, got a product of 2.*bread-1, bread-2"):
         forecasts.order(OrderAsk("pbread", on_hand=0, lead_time_days=1))
 

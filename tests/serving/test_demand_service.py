@@ -238,7 +238,7 @@ ORDER = {"series_id": "bread-1", "on_hand": 5, "lead_time_days": 3}
         ({"review_days": 0}, "review_days"),
         ({"service_level": 1}, "service_level"),
         ({"service_level": 0}, "service_level"),
-        ({"pack_size": 0}, "pack_size"),
+        ({"pack_size": 1e-300}, "pack_size"),
         ({"on_order": -1}, "on_order"),
         ({"on_hand": "some"}, "on_hand"),
         ({"costs": {"too_much": 0, "too_little": 1}}, "costs.too_much"),

@@ -108,7 +108,7 @@ class Forecasts:
         horizon, levels = self._horizon(ask.horizon), self._levels(ask.quantiles)
         targets = self._targets.of(ask)
         weeks = {target.series_id: self.expected[target.source].weeks(target.row) for target in targets}
-        plans = plans_of(ask.promotions, weeks, self.known)
+        plans = plans_of(ask.promotions, weeks, self._targets.series_of, self.known)
         values = self._values([(target, plans[target.series_id]) for target in targets])
         found = []
         for target, each in zip(targets, values, strict=True):

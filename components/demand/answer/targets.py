@@ -30,6 +30,7 @@ class Targets:
         self._series, self._categories = series, categories
         self._ids = list(series.row_of)
         self._products = series.rows_of_products()
+        self.series_of = {product: [self._ids[row] for row in rows] for product, rows in self._products.items()}
         self._folded = {name.casefold(): name for name in categories.row_of}
         self._names = Names(list(series.row_of), series.titles())
         self._category_names = Names(list(categories.row_of), list(categories.row_of))

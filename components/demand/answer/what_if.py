@@ -17,24 +17,32 @@ Changes = Mapping[int, Mapping[str, float]]  # step ahead -> covariate -> value
 Mix = dict[str, float]  # column of a placement's code -> its share of that placement
 
 
-def plans_of(promotions: Sequence[Planned], weeks: Mapping[str, list[date]], known: Sequence[str]) -> dict[str, Plan]:
+def plans_of(
+    promotions: Sequence[Planned],
+    weeks: Mapping[str, list[date]],
+    series_of: Mapping[str, Sequence[str]],
+    known: Sequence[str],
+) -> dict[str, Plan]:
     """The plan of each series in `weeks`; where two say the same thing, the later one counts.
 
-    Raises DataError where a series, a week or a covariate is not one that can be planned.
+    A plan for a product holds for all its series (`series_of`) that are asked for. Raises DataError where a
+    series, a week or a covariate is not one that can be planned.
     """
     found: dict[str, dict[tuple[int, str], float]] = {series_id: {} for series_id in weeks}
     for number, plan in enumerate(promotions):
         where = f"promotions.{number}"
-        if plan.series_id not in found:
+        meant = [name for name in (plan.series_id, *series_of.get(plan.series_id, ())) if name in weeks]
+        if not meant:
             raise DataError(f"{where}.series_id: {plan.series_id!r} is not asked for; name it among the series too")
-        possible = weeks[plan.series_id]
+        possible = weeks[meant[0]]
         if plan.week not in possible:
             raise DataError(
                 f"{where}.week: expected the first day of a period that is forecast "
                 f"({', '.join(map(str, possible))}), got {plan.week}; correct it"
             )
         for name, value in plan.changes:
-            found[plan.series_id][possible.index(plan.week), name] = _plannable(name, value, known, where)
+            for each in meant:
+                found[each][possible.index(plan.week), name] = _plannable(name, value, known, where)
     return {name: tuple((*key, value) for key, value in sorted(each.items())) for name, each in found.items()}
 
 
