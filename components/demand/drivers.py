@@ -93,8 +93,8 @@ def _median(model: Gbm, panel: Panel, step: int) -> float:
 def _parts(model: Gbm, panel: Panel, step: int) -> dict[str, float]:
     """Units by group; the first guess and the booster's expected value are part of the level."""
     x, scale = model.rows(panel)
-    parts = model.boosters[_middle(model)].predict(x[step - 1 : step], pred_contrib=True)[0] * scale[0]
-    found: dict[str, float] = {"level": float(parts[-1] + model.guess(x)[step - 1] * scale[0])}
+    parts = model.contributions(x[step - 1 : step], _middle(model))[0] * scale[0]
+    found: dict[str, float] = {"level": float(parts[-1])}
     for name, units in zip(model.names, parts[:-1], strict=True):
         group = group_of(name)
         found[group] = found.get(group, 0.0) + float(units)

@@ -22,9 +22,9 @@ from components.core.params import Params
 from components.demand.features.panel import Panel
 from components.demand.forecaster import Forecaster
 from components.demand.lags import features, matrix, scale_at
-from components.demand.memory import require_memory
 from components.demand.newcomers import Newcomers
 from components.demand.response import Response
+from components.memory import require_memory
 
 CONTEXT = "gbm.json"
 GUESSES = ("match_0", "match_1", "base_planned")
@@ -32,8 +32,9 @@ GUESSED = 0.9  # share of their mean that boosting starts from: medians lie belo
 
 
 class GbmParams(Params):
-    n_trees: int = Field(150, ge=1)
-    learning_rate: float = Field(0.08, gt=0, le=1)
+    n_trees: int = Field(100, ge=1)
+    n_bags: int = Field(2, ge=1, description="Boosters per quantile, alike but for what they draw; their mean counts.")
+    learning_rate: float = Field(0.1, gt=0, le=1)
     n_leaves: int = Field(20, ge=2, description="More learn single series by heart.")
     min_rows_per_leaf: int = Field(40, ge=1)
     feature_share: float = Field(0.4, gt=0, le=1)
@@ -59,7 +60,7 @@ class Gbm(Forecaster):
 
     def __init__(self, params: Params | None = None) -> None:
         self.params = GbmParams.model_validate((params or GbmParams()).model_dump())
-        self.boosters: list[Any] = []  # of lightgbm, one per quantile
+        self.boosters: list[list[Any]] = []  # of lightgbm, `n_bags` per quantile
         self.names: list[str] = []  # of the features
         self._context: dict[str, Any] | None = None
 
@@ -75,7 +76,8 @@ class Gbm(Forecaster):
             if len(np.unique(panel.static[:, number])) in range(2, self.params.max_codes + 1)
         ]
         rows = self._training_rows(panel)
-        self.boosters = [self._boosted(rows, level) for level in panel.quantiles]
+        bags = range(self.params.n_bags)
+        self.boosters = [[self._boosted(rows, level, bag) for bag in bags] for level in panel.quantiles]
         self._context = self._as_json(panel)
         return self
 
@@ -85,7 +87,8 @@ class Gbm(Forecaster):
         begun = np.isfinite(panel.y).any(axis=1)
         if begun.any():
             x, scale = self.rows(panel)
-            ratios = np.column_stack([booster.predict(x) for booster in self.boosters]) + self.guess(x)[:, None]
+            added = [np.mean([booster.predict(x) for booster in bags], axis=0) for bags in self.boosters]
+            ratios = np.column_stack(added) + self.guess(x)[:, None]
             values[begun] = (ratios.reshape(values.shape) * scale[:, None, None])[begun]
         return values
 
@@ -101,6 +104,12 @@ class Gbm(Forecaster):
         guesses = x[:, [self.names.index(name) for name in GUESSES]].astype(np.float64)
         answer: np.ndarray = GUESSED * np.nan_to_num(guesses).mean(axis=1)
         return answer
+
+    def contributions(self, x: np.ndarray, number: int) -> np.ndarray:
+        """(n_rows, n_features + 1) over scale, of quantile `number`; the last column is where all begin."""
+        parts = np.mean([booster.predict(x, pred_contrib=True) for booster in self.boosters[number]], axis=0)
+        parts[:, -1] += self.guess(x)
+        return parts
 
     def _features(
         self, panel: Panel, origin: int, steps: Sequence[int], scale: np.ndarray
@@ -149,7 +158,7 @@ class Gbm(Forecaster):
         drawn = np.random.default_rng(self.params.seed).choice(len(pairs), wanted, replace=False)
         return [pairs[number] for number in np.sort(drawn)]
 
-    def _boosted(self, rows: Rows, level: float) -> Any:
+    def _boosted(self, rows: Rows, level: float, bag: int) -> Any:
         import lightgbm
 
         params, chosen = self.params, {"verbose": -1, "max_bin": 127, "min_data_in_leaf": self.params.min_rows_per_leaf}
@@ -162,7 +171,7 @@ class Gbm(Forecaster):
             "bagging_fraction": params.row_share,
             "bagging_freq": 1,
             "lambda_l2": 1.0,
-            "seed": params.seed,
+            "seed": params.seed + bag,
             "deterministic": True,
             "force_col_wise": True,
         }
@@ -191,8 +200,9 @@ class Gbm(Forecaster):
 
     def save(self, folder: Path) -> None:
         write_json(folder / CONTEXT, self._fitted())
-        for number, booster in enumerate(self.boosters):
-            write_text(folder / f"booster_{number}.txt", booster.model_to_string())
+        for number, bags in enumerate(self.boosters):
+            for bag, booster in enumerate(bags):
+                write_text(folder / f"booster_{number}_{bag}.txt", booster.model_to_string())
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -204,8 +214,10 @@ class Gbm(Forecaster):
         model.newcomers = Newcomers.from_json(context["newcomers"])
         model.quantiles, model.statics = np.array(context["quantiles"]), context["statics"]
         model.names, model._context = context["names"], context
-        numbers = range(len(model.quantiles))
-        model.boosters = [lightgbm.Booster(model_file=folder / f"booster_{number}.txt") for number in numbers]
+        model.boosters = [
+            [lightgbm.Booster(model_file=folder / f"booster_{number}_{bag}.txt") for bag in range(model.params.n_bags)]
+            for number in range(len(model.quantiles))
+        ]
         return model
 
     def _fitted(self) -> dict[str, Any]:
