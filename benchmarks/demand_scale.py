@@ -1,0 +1,175 @@
+"""Scale of demand: seconds and peak memory of featurising and of every model as series are added.
+
+    python -m benchmarks.demand_scale                        1,000 and 10,000 series, every model
+    python -m benchmarks.demand_scale --series 500,5000 --models ets,gbm --json FILE
+    python -m benchmarks.demand_scale --ray 2                and forecasts in parts on two local Ray workers
+
+Data: the default ones, the best-selling products, weekly, four weeks ahead. Each figure comes from a
+process of its own: `featurise` writes all folds as the stage does, a model is fitted at the test cut-off
+and forecasts every series at one origin, with its defaults. Before that it is fitted to a few series with
+as few trees and steps as it can, so that imports and compiling do not flatter the ratio. `own_mib` is the
+process's peak (resident set, libraries included), `worker_mib` that of the largest process that it
+started; `ratio` and `cpu_ratio` compare clock and processor seconds with those of the first count.
+
+The Ray workers get the model as saved files and rows of the same queries, one core each; beside them
+stands one process on one core. `unequal` counts forecasts that differ in any bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import polars as pl
+
+from benchmarks.demand import complete_journey
+from benchmarks.demand_parts import WARM_UP_ROWS, cut, ray_workers, timed_parts, unequal
+from benchmarks.report import publish
+from components.core.errors import DoesNotFit
+from components.core.model import make_model, model_class, model_names
+from components.core.splits import fold_table
+
+Answer = TypeVar("Answer")
+IN_PARTS = ("ets", "theta", "tsb", "gbm")  # forecast by Ray workers
+LEAST = ("n_trees", "max_steps", "n_nets")  # parameters that warming up sets to 1
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmark, print its tables, write its JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demand_scale", description=__doc__.split("\n")[0])
+    parser.add_argument("--series", default="1000,10000", help="how many best sellers, with commas, fewest first")
+    parser.add_argument("--models", default=",".join(model_names("demand")), help="with commas; default: all on disk")
+    parser.add_argument("--ray", type=int, default=0, help="workers that forecast in parts; 0: none")
+    parser.add_argument("--json", type=Path, help="write the result here too")
+    parser.add_argument("--work", type=Path, help="keep the features here; the next run does not featurise again")
+    asked = parser.parse_args(arguments)
+    counts, models = [int(count) for count in asked.series.split(",")], asked.models.split(",")
+    with contextlib.ExitStack() as stack:
+        work = asked.work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shop-scale-")))
+        rows = [row for count in counts for row in measure(work / f"features-{count}", count, models)]
+        rows = [*with_ratios(rows), *(in_parts(work, max(counts), models, asked.ray) if asked.ray else [])]
+    publish("demand_scale", "Complete Journey, best sellers", rows, json_file=asked.json)
+
+
+def measure(features: Path, n_series: int, models: list[str]) -> Iterator[dict[str, Any]]:
+    """A row for featurise, unless `features` is there already, and one per model that fits."""
+    if not features.is_dir():
+        unfinished = features.with_suffix(".part")
+        yield _row("featurise", n_series, *alone(featurise_figures, unfinished, n_series))
+        unfinished.rename(features)
+    for name in models:
+        yield _row(name, n_series, *alone(model_figures, name, features))
+
+
+def _row(name: str, n_series: int, seconds: float, figures: dict[str, float]) -> dict[str, Any]:
+    return {"name": name, "kind": "single", "metrics": {"series": float(n_series)} | figures, "seconds": seconds}
+
+
+def with_ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, from each name's second on with its times over those of the first."""
+    first: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        base = first.setdefault(row["name"], row)
+        if base is not row:
+            ratio = row["seconds"] / base["seconds"]
+            row["metrics"] |= {"ratio": ratio, "cpu_ratio": row["metrics"]["cpu_s"] / base["metrics"]["cpu_s"]}
+    return rows
+
+
+# --- in a process of its own ---------------------------------------------------------------------
+
+
+def alone(function: Callable[..., Answer], *arguments: Any) -> Answer:
+    """`function` in a fresh process, so that its peak memory is nobody else's; its errors arrive here."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
+
+
+def featurise_figures(out: Path, n_series: int) -> tuple[float, dict[str, float]]:
+    """Write every fold of so many products below `out`; seconds, and what else was used."""
+    before, started = _processor_seconds(), time.perf_counter()
+    complete_journey(out, {"split": {}, "features": {"n_series": n_series}})
+    return time.perf_counter() - started, _usage(before)
+
+
+def model_figures(name: str, features: Path) -> tuple[float, dict[str, float]]:
+    """Fit at the test cut-off, forecast at the first origin; seconds of both, and what else was used."""
+    train, queries = tables(features)
+    _warm_up(name, train, queries)
+    before, started = _processor_seconds(), time.perf_counter()
+    model = make_model("demand", name, {}).fit(train)
+    fitted = time.perf_counter()
+    model.predict(queries)
+    ended = time.perf_counter()
+    return ended - started, {"fit_s": fitted - started, "forecast_s": ended - fitted} | _usage(before)
+
+
+def tables(features: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Train of the test fold, and the queries of its first origin: one row per series."""
+    queries = fold_table(features, "test", "queries")
+    return fold_table(features, "test", "train"), queries.filter(pl.col("origin") == pl.col("origin").min())
+
+
+def _warm_up(name: str, train: pl.DataFrame, queries: pl.DataFrame) -> None:
+    least = {each: 1 for each in LEAST if each in model_class("demand", name).params_class.model_fields}
+    with contextlib.suppress(DoesNotFit):  # a network of one step may well count as diverged
+        make_model("demand", name, least).fit(train.head(WARM_UP_ROWS)).predict(queries.head(WARM_UP_ROWS))
+
+
+def _usage(before: float) -> dict[str, float]:
+    """Processor seconds since `before`, and peaks in MiB, of this process and of its children once they ended."""
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True)  # a child counts only when it was waited for
+    peaks = {
+        name: resource.getrusage(who).ru_maxrss / 1024
+        for name, who in {"own_mib": resource.RUSAGE_SELF, "worker_mib": resource.RUSAGE_CHILDREN}.items()
+    }
+    return {"cpu_s": _processor_seconds() - before} | peaks
+
+
+def _processor_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+# --- in parts ------------------------------------------------------------------------------------
+
+
+def in_parts(work: Path, n_series: int, models: list[str], n_workers: int) -> Iterator[dict[str, Any]]:
+    """Per model a row for one process on one core and one for the workers; seconds are of the forecast alone."""
+    features = work / f"features-{n_series}"
+    os.environ["OMP_NUM_THREADS"] = "1"  # as Ray gives its workers; read by whatever starts from here
+    chosen = [name for name in IN_PARTS if name in models]
+    seconds = {name: alone(whole_saved, name, features, work / "saved" / name) for name in chosen}
+    parts = cut(tables(features)[1], n_workers)
+    with ray_workers(n_workers) as spread:
+        for name in chosen:
+            folder = work / "saved" / name
+            taken, joined = timed_parts(name, folder, parts, spread)
+            differing = unequal(np.load(folder / "whole.npy"), joined)
+            yield _row(f"{name}, one process", n_series, seconds[name], {})
+            yield _row(f"{name}, {n_workers} Ray workers", n_series, taken, {"unequal": float(differing)})
+
+
+def whole_saved(name: str, features: Path, folder: Path) -> float:
+    """Fit and save the model, and its forecast of all series at once; seconds of the forecast."""
+    train, queries = tables(features)
+    make_model("demand", name, {}).fit(train).save(folder)
+    seconds, forecasts = timed_parts(name, folder, [queries])
+    np.save(folder / "whole.npy", forecasts)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
