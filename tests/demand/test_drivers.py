@@ -43,7 +43,9 @@ def world(n: int = 24) -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def fitted() -> tuple[Gbm, Panel]:
     known = pl.col("known_mailer", "known_display").list.head(WEEKS)
-    model = Gbm(GbmParams(n_trees=60, learning_rate=0.15, min_rows_per_leaf=10)).fit(world().with_columns(known))
+    model = Gbm(GbmParams(n_trees=60, n_bags=2, learning_rate=0.15, min_rows_per_leaf=10)).fit(
+        world().with_columns(known)
+    )
     return model, Panel.of(world())
 
 

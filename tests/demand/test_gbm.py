@@ -14,7 +14,7 @@ from components.demand.features.panel import Panel
 from components.demand.models.gbm import Gbm, GbmParams
 
 WEEKS, HORIZON, ORIGIN = 40, 4, date(2024, 1, 1)
-PARAMS = GbmParams(n_trees=60, learning_rate=0.15, min_rows_per_leaf=10)
+PARAMS = GbmParams(n_trees=60, n_bags=2, learning_rate=0.15, min_rows_per_leaf=10)
 LISTS = ("y", "known_mailer", "past_price")
 
 

@@ -33,7 +33,7 @@ GUESSED = 0.9  # share of their mean that boosting starts from: medians lie belo
 
 class GbmParams(Params):
     n_trees: int = Field(100, ge=1)
-    n_bags: int = Field(2, ge=1, description="Boosters per quantile, alike but for what they draw; their mean counts.")
+    n_bags: int = Field(3, ge=1, description="Boosters per quantile, alike but for what they draw; their mean counts.")
     learning_rate: float = Field(0.1, gt=0, le=1)
     n_leaves: int = Field(20, ge=2, description="More learn single series by heart.")
     min_rows_per_leaf: int = Field(40, ge=1)
