@@ -21,8 +21,8 @@ from components.core.model import Refits
 from components.core.params import Params
 from components.demand.features.panel import Panel
 from components.demand.forecaster import Forecaster
-from components.demand.memory import require_memory
 from components.demand.network_windows import Layout, Windows, lessons, questions
+from components.memory import require_memory
 
 log = logging.getLogger(__name__)
 

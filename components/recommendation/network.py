@@ -26,8 +26,8 @@ from components.core.artifacts import atomic_path, load_array, read_json, save_a
 from components.core.errors import DoesNotFit, NotFitted
 from components.core.model import Refits
 from components.core.params import Params
+from components.memory import GIB, require_memory
 from components.recommendation.features.histories import Histories
-from components.recommendation.memory import GIB, require_memory
 from components.recommendation.network_data import N_GAPS, Batch, Lessons, Steps, last_windows, lessons_of, make_batch
 from components.recommendation.network_habits import Habits, habits_of
 from components.recommendation.network_loss import cell_values

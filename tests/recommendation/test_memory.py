@@ -9,7 +9,7 @@ import pytest
 
 from components.core.errors import DoesNotFit
 from components.core.model import make_model
-from components.recommendation.memory import GIB, memory_allowed, require_memory
+from components.memory import GIB, memory_allowed, require_memory
 
 
 def test_setting_is_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ def test_without_setting_it_is_a_share_of_machine_or_container_and_not_of_what_i
     monkeypatch.delenv("SHOP_MEMORY_GIB", raising=False)
     machine = SimpleNamespace(total=16 * GIB, available=1)
     monkeypatch.setattr("psutil.virtual_memory", lambda: machine)
-    monkeypatch.setattr("components.recommendation.memory._CGROUP", tmp_path)
+    monkeypatch.setattr("components.memory._CGROUP", tmp_path)
     if limit is not None:
         (tmp_path / "memory.max").write_text(f"{limit}\n")
         (tmp_path / "memory.current").write_text(f"{limit}\n")

@@ -14,8 +14,8 @@ from components.core.artifacts import load_array, read_json, save_arrays, write_
 from components.core.errors import NotFitted
 from components.core.model import Refits
 from components.core.params import Params
+from components.memory import require_memory
 from components.recommendation.features.histories import Histories
-from components.recommendation.memory import require_memory
 from components.recommendation.ranking import WholeCatalogue
 
 

@@ -20,8 +20,8 @@ from components.core.artifacts import read_json, write_json
 from components.core.errors import NotFitted
 from components.core.model import Refits
 from components.core.params import Params
+from components.memory import require_memory
 from components.recommendation.features.histories import Histories
-from components.recommendation.memory import require_memory
 from components.recommendation.ranking import WholeCatalogue
 from components.recommendation.sparse_arrays import load_sparse, row_products, save_sparse, top_per_row, transposed
 
