@@ -41,7 +41,7 @@ from components.core.splits import fold_table
 
 Answer = TypeVar("Answer")
 IN_PARTS = ("ets", "theta", "tsb", "gbm")  # forecast by Ray workers
-LEAST = ("n_trees", "max_steps", "n_nets")  # parameters that warming up sets to 1
+LEAST = ("n_trees", "n_bags", "max_steps", "n_nets")  # parameters that warming up sets to 1
 
 
 def main(arguments: list[str] | None = None) -> None:
