@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,18 @@ import polars as pl
 from pydantic import Field
 
 from components.core.application import Application
-from components.core.bundle import load_bundle, read_bundle
+from components.core.bundle import read_bundle
 from components.core.gate import Gate
 from components.core.metrics import pinball_objective
 from components.core.params import Params, parse
-from components.demand.answer.forecasts import Forecasts
+from components.demand.answer.forecasts import Forecasts, request_milliseconds
 from components.demand.evaluation import report
 from components.demand.evaluation.outcomes import by_period
 from components.demand.evaluation.outcomes import outcomes as measures
-from components.demand.features.folds import featurise, pool_of
+from components.demand.features.folds import featurise
 from components.demand.features.panel import KEYS, Panel
 
+EXPLAINER = "gbm"
 WINDOW, SEASON, SHORT_SEASON = 8, 52, 4  # of the floors; a history of less than a year repeats its last weeks
 
 
@@ -88,18 +88,10 @@ def package(features: Path, bundle: Path) -> None:
     """What the service needs beside the models: every series and category up to the end of the data, forecast."""
     for name in ("queries", "categories"):
         shutil.copy(features / "now" / f"{name}.parquet", bundle / f"{name}.parquet")
+    fitted = features.parent / "models" / EXPLAINER / "model"
+    if fitted.is_dir() and not (bundle / "members" / EXPLAINER).is_dir():
+        shutil.copytree(fitted, bundle / "explainer")  # it says what moves a forecast, whatever makes the forecast
     Forecasts.of(read_bundle(bundle)).save(bundle)
-
-
-def milliseconds(folder: Path) -> float:
-    """Processor time of forecasting one series, the mean over a few, one by one."""
-    bundle = load_bundle(folder)
-    queries = pl.read_parquet(folder / "queries.parquet").head(10)
-    began = time.process_time()
-    for number in range(queries.height):
-        one = queries[number : number + 1]
-        bundle.predict(one, pool_of(one))
-    return 1000 * (time.process_time() - began) / queries.height
 
 
 APPLICATION = Application(
@@ -119,7 +111,7 @@ APPLICATION = Application(
     objective=pinball_objective,
     stack={},
     package=package,
-    milliseconds=milliseconds,
+    milliseconds=lambda folder: request_milliseconds(Forecasts.load(folder)),
     gates=gates,
     level="level",
     parts=("series_class",),

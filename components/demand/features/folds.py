@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal
@@ -130,7 +131,7 @@ def cut(length: int, split: SplitParams) -> list[int]:
 def without(series: Series, kinds: tuple[str, ...]) -> Series:
     """`series` less the covariates known in advance of these kinds, with all their codes."""
     kept = {name: values for name, values in series.known.items() if name.split("_")[0] not in kinds}
-    return Series(series.grid, series.table, series.y, kept, series.past, series.weight)
+    return replace(series, known=kept)
 
 
 def write_windows(
@@ -201,10 +202,8 @@ def _relative(values: np.ndarray) -> np.ndarray:
 
 
 def _static_codes(series: Series, rows: np.ndarray) -> dict[str, pl.Series]:
-    """Dense codes by alphabetical order over all series; unknown is -1."""
-    return {
-        f"static_{name}": (series.table[name].rank("dense").cast(pl.Int32) - 1).fill_null(-1)[rows] for name in STATICS
-    }
+    """Codes of the series' statics; unknown is -1."""
+    return {f"static_{name}": series.codes[name][rows] for name in STATICS}
 
 
 def volume_classes(y: np.ndarray) -> np.ndarray:
@@ -300,6 +299,7 @@ def category_means(series: Series) -> Series:
         store_id=pl.lit(None, pl.String), department="department", brand="brand", level="level",
     )  # fmt: skip
     known = {name: means(values) for name, values in series.known.items()}
-    return Series(
-        series.grid, named, means(series.y), known, {name: means(values) for name, values in series.past.items()}
-    )
+    first = np.array([rows[0] for rows in members], int)
+    codes = {name: column[first] for name, column in series.codes.items()}  # as the models learned them
+    past = {name: means(values) for name, values in series.past.items()}
+    return Series(series.grid, named, means(series.y), known, past, codes=codes)

@@ -50,6 +50,7 @@ class Series:
     known    name -> (n, length + beyond) covariates known in advance
     past     name -> (n, length) covariates known only afterwards
     weight   (n, length) what a unit of error counts for, or None
+    codes    static -> (n,) int32, dense by alphabetical order, -1 = unknown; made of `table` unless given
     """
 
     grid: Grid
@@ -58,6 +59,11 @@ class Series:
     known: dict[str, np.ndarray] = field(default_factory=dict)
     past: dict[str, np.ndarray] = field(default_factory=dict)
     weight: np.ndarray | None = None
+    codes: dict[str, pl.Series] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in STATICS if not self.codes else ():
+            self.codes[name] = (self.table[name].rank("dense").cast(pl.Int32) - 1).fill_null(-1)
 
     def rows(self, chosen: np.ndarray) -> Series:
         """The series at these row numbers."""
@@ -68,6 +74,7 @@ class Series:
             {name: values[chosen] for name, values in self.known.items()},
             {name: values[chosen] for name, values in self.past.items()},
             None if self.weight is None else self.weight[chosen],
+            {name: column[chosen] for name, column in self.codes.items()},
         )
 
 
