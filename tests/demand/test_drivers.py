@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from components.demand.drivers import explain, group_of
+from components.demand.answer.drivers import explain, group_of
 from components.demand.features.panel import Panel
 from components.demand.models.gbm import Gbm, GbmParams
 

@@ -18,10 +18,10 @@ from components.core.bundle import FORMAT, load_bundle, read_bundle
 from components.core.errors import DataError, ModelError
 from components.core.model import make_model
 from components.demand.answer.ask import Forecast, ForecastAsk, NewProduct, OrderAsk, Planned, UnknownName
+from components.demand.answer.drivers import Driver
 from components.demand.answer.forecasts import Forecasts, request_milliseconds
 from components.demand.answer.nearest import Names
 from components.demand.answer.what_if import code_mix, planned
-from components.demand.drivers import Driver
 from components.demand.features.folds import pool_of
 
 Predict = Callable[[pl.DataFrame], pl.DataFrame]

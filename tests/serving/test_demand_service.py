@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 from components import releases
 from components.core.artifacts import seal, write_json
 from components.core.bundle import FORMAT
+from components.demand.answer.drivers import Driver
 from components.demand.answer.forecasts import Forecasts
-from components.demand.drivers import Driver
 from serving.demand_schemas import (
     FORECASTS,
     ORDERS,

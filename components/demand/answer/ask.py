@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from components.core.errors import DataError
-from components.demand.drivers import Driver
+from components.demand.answer.drivers import Driver
 
 
 class UnknownName(DataError):

@@ -22,12 +22,12 @@ from components.core.bundle import Bundle, load_bundle
 from components.core.errors import DataError, ModelError
 from components.core.params import parse
 from components.demand.answer.ask import Forecast, ForecastAsk, OrderAsk
+from components.demand.answer.drivers import Driver, explain
 from components.demand.answer.expected import Expected, Whose, at_levels, forecast
 from components.demand.answer.order import OrderParams, Proposal, Terms, critical_ratio, propose
 from components.demand.answer.siblings import Siblings, drivers_of
 from components.demand.answer.targets import Target, Targets
 from components.demand.answer.what_if import Plan, by_step, code_mix, known_names, planned, plans_of
-from components.demand.drivers import Driver, explain
 from components.demand.features.panel import Panel
 from components.demand.models.gbm import Gbm
 

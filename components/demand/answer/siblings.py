@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from components.demand.answer.drivers import Driver
 from components.demand.answer.expected import Expected
 from components.demand.answer.order import quantile_function
-from components.demand.drivers import Driver
 
 SPREAD = (np.arange(49) + 0.5) / 49  # levels at which forecasts are laid together
 LEAST = 0.3  # units added to every level, so that one that sells next to nothing has a logarithm
