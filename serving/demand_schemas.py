@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
 from components.demand.answer.ask import Forecast, ForecastAsk, NewProduct, OrderAsk, Planned
+from components.demand.answer.drivers import Driver
 from components.demand.answer.order import MOST_SERVICE, Proposal
-from components.demand.drivers import Driver
 from serving.schemas import Name, Names, Wire
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
