@@ -109,7 +109,7 @@ def run(data: Path, params: dict[str, Any], folder: Path | None) -> tuple[list[d
     }
     ensembles = read_json(data / "ensembles" / "report.json")
     rows = {name: _row(data, name, name in ensembles, metric, found) for name in found["test"]}
-    shipped, gain = choose(application, rows, found["test"], budget_ms=float("inf"))
+    shipped, gain = choose(application, rows, found["test"])
     listed = [
         {"name": name, "kind": row["kind"], "metrics": row["shown"], "seconds": row["seconds"]}
         for name, row in rows.items()

@@ -33,7 +33,7 @@ def rows_of(metrics: Mapping[str, Any], most: int = SHOWN) -> list[dict[str, str
 def _columns(metrics: Mapping[str, Any]) -> list[str]:
     primary = metrics["primary"]
     present = list(dict.fromkeys(name for row in metrics["rows"].values() for name in row["metrics"]))
-    usual = [name for name in ("recall@10", "phr@10", "ndcg@20", "ndcg@10") if name in present]
+    usual = [name for name in ("recall@10", "phr@10", "ndcg@20", "ndcg@10", "wape", "rmsse", "coverage") if name in present]
     return list(dict.fromkeys([primary, *(usual or present)]))[:SHOWN]
 
 

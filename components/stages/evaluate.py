@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import polars as pl
 
 from components.core.application import Application, load_application
 from components.core.artifacts import read_json, write_json
+from components.core.gate import Gate, judge_all
 from components.core.metrics import Interval, bootstrap, columns_of, overall
 from components.core.params import read_params, section
 from components.core.splits import fold_table
@@ -28,7 +31,8 @@ def evaluate(application: str) -> None:
     params = section(read_params(), application)
     found = {fold: _outcomes(chosen, data, fold, params) for fold in ("validation", "test")}
     rows = {name: _row(chosen, data, name, found) for name in found["test"]}
-    shipped, gain = choose(chosen, rows, found["test"], _budget(params))
+    gates = chosen.gates(params.get("gates") or {})
+    shipped, gain = choose(chosen, rows, found["test"], gates, _calibrated(chosen, data))
     for name in rows:
         if rows[name]["kind"] == "ensemble":
             rows[name]["gain"] = asdict(
@@ -91,8 +95,7 @@ def _row(application: Application, data: Path, name: str, found: dict[str, dict[
         },
         "summary": application.summary(pl.read_parquet(file), data / "features"),
         "validation": {
-            metric: overall(found["validation"][name].filter("headline"), metric) or 0.0
-            for metric in application.metrics
+            metric: overall(found["validation"][name].filter("headline"), metric) for metric in application.metrics
         },
         **{figure: report[figure] for figure in ("seconds", "bytes", "ms_per_query")},
     }
@@ -111,44 +114,69 @@ def _report(data: Path, name: str) -> tuple[str, dict[str, Any]]:
 
 
 def choose(
-    application: Application, rows: dict[str, Any], outcomes: dict[str, pl.DataFrame], budget_ms: float
+    application: Application,
+    rows: dict[str, Any],
+    outcomes: dict[str, pl.DataFrame],
+    gates: Sequence[Gate] = (),
+    calibrated: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What ships and why, and the best ensemble's gain over the best single model.
 
     Both are best on validation. The ensemble ships only where the test confirms its gain beyond
-    noise (paired bootstrap) and it keeps to the latency budget.
+    noise (paired bootstrap) and no floor of the gates speaks against it. `calibrated` names the
+    ensemble that passes a single model through with its bounds put right; it ships in that model's place.
     """
     metric, sign = application.primary, _sign(application)
-    best = {
-        kind: max(
-            (name for name in rows if rows[name]["kind"] == kind),
-            key=lambda n: sign * rows[n]["validation"][metric],
-            default=None,
-        )
-        for kind in ("single", "ensemble")
-    }
-    single, ensemble = best["single"], best["ensemble"]
+    single = _best(rows, "single", metric, sign)
+    ensemble = _best(rows, "ensemble", metric, sign)
     assert single is not None  # noqa: S101 - the ensemble stage refuses to go on without a member
+    alone = _alone(single, (calibrated or {}).get(single))
     if ensemble is None:
         nothing = {"metric": metric, "over": single, "mean": 0.0, "low": 0.0, "high": 0.0}
-        return {"name": single, "kind": "single", "reason": f"{single} ships: no ensemble was asked for"}, nothing
+        return alone("no ensemble was asked for"), nothing
     interval = paired(outcomes[ensemble], outcomes[single], metric, sign)
     gain = {"metric": metric, "of": ensemble, "over": single, **asdict(interval)}
     words = f"{interval.mean:+.4f} {metric} [{interval.low:+.4f}, {interval.high:+.4f}] against {single}"
     words += _closest(outcomes, rows, ensemble, single, metric, sign)
-    milliseconds = rows[ensemble]["ms_per_query"]
-    if sign * rows[ensemble]["validation"][metric] <= sign * rows[single]["validation"][metric]:
-        reason = f"{single} ships: validation prefers it to every ensemble (on the test {ensemble} had {words})"
-    elif interval.low <= 0:
-        reason = f"{single} ships: validation chose {ensemble}, but the test does not confirm it ({words})"
-    elif milliseconds > budget_ms:
-        reason = (
-            f"{single} ships: {ensemble} gains {words} but takes {milliseconds:.1f} ms a query, more than {budget_ms:g}"
-        )
-    else:
-        reason = f"{ensemble} ships: validation chose it and the test confirms {words}"
-        return {"name": ensemble, "kind": "ensemble", "reason": reason}, gain
-    return {"name": single, "kind": "single", "reason": reason}, gain
+    refused = [
+        verdict.reason for verdict in judge_all(_floors(gates), _figures(rows[ensemble]), None) if not verdict.passed
+    ]
+    if _judged(rows[ensemble], metric, sign) <= _judged(rows[single], metric, sign):
+        return alone(f"validation prefers it to every ensemble (on the test {ensemble} had {words})"), gain
+    if interval.low <= 0:
+        return alone(f"validation chose {ensemble}, but the test does not confirm it ({words})"), gain
+    if refused:
+        return alone(f"{ensemble} gains {words}, but {'; '.join(refused)}"), gain
+    reason = f"{ensemble} ships: validation chose it and the test confirms {words}"
+    return {"name": ensemble, "kind": "ensemble", "reason": reason}, gain
+
+
+def _best(rows: dict[str, Any], kind: str, metric: str, sign: int) -> str | None:
+    names = [name for name in rows if rows[name]["kind"] == kind]
+    return max(names, key=lambda name: _judged(rows[name], metric, sign), default=None)
+
+
+def _judged(row: dict[str, Any], metric: str, sign: int) -> float:
+    """The metric on validation, higher is better; what has no figure is worst."""
+    value = row["validation"][metric]
+    return -math.inf if value is None else sign * float(value)
+
+
+def _alone(single: str, calibrated: str | None) -> Callable[[str], dict[str, Any]]:
+    """What is said where a single model ships."""
+    if calibrated is None:
+        return lambda why: {"name": single, "kind": "single", "reason": f"{single} ships: {why}"}
+    words = f"{single} ships, its bounds calibrated on out-of-fold rows ({calibrated})"
+    return lambda why: {"name": calibrated, "kind": "ensemble", "reason": f"{words}: {why}"}
+
+
+def _floors(gates: Sequence[Gate]) -> list[Gate]:
+    """The rules that need no champion and no figure of a slice or of the bundle's own."""
+    return [gate for gate in gates if gate.floor is not None and "/" not in gate.metric and gate.metric != "mb"]
+
+
+def _figures(row: dict[str, Any]) -> dict[str, float]:
+    return {name: value["mean"] for name, value in row["metrics"].items()} | {"ms_per_query": row["ms_per_query"]}
 
 
 def _sign(application: Application) -> int:
@@ -195,8 +223,13 @@ def _gate_figures(metrics: dict[str, Any]) -> dict[str, float]:
     return figures | row["summary"] | {"ms_per_query": row["ms_per_query"], "mb": row["bytes"] / 1e6}
 
 
-def _budget(params: dict[str, Any]) -> float:
-    return float((params.get("gates") or {}).get("ms_per_query", 50.0))
+def _calibrated(application: Application, data: Path) -> dict[str, str]:
+    """Single model -> the ensemble that passes it through unchanged but for calibrated bounds."""
+    if application.level is None:
+        return {}
+    learned = read_json(data / "ensembles" / "report.json")
+    passed = {name: each["weights"] for name, each in learned.items() if name == "select"}
+    return {next(iter(weights)): name for name, weights in passed.items() if len(weights) == 1}
 
 
 def _skipped(data: Path, names: list[str]) -> dict[str, str]:

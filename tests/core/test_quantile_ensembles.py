@@ -22,7 +22,7 @@ SPEC = ensembles.PoolSpec(
     parts=("kind",),
     scale="scale",
 )
-NAMES = ["select", "blend", "median", "quantile_stack"]
+NAMES = ["select", "select_by_class", "blend", "median", "quantile_stack"]
 PARAMS = {"quantile_stack": {"n_trees": 20, "min_rows_per_leaf": 20}, "select": {"per": ["kind"]}}
 
 
@@ -77,7 +77,7 @@ def test_weights_differ_by_part() -> None:
     blend = ensembles.make_ensemble("blend", SPEC, {}).fit(pool, truth)
     weights = blend.by_part  # type: ignore[attr-defined]
     assert weights["level=0.5 kind=0"]["low"] > 0.8 and weights["level=0.5 kind=1"]["high"] > 0.8
-    select = ensembles.make_ensemble("select", SPEC, {"per": ["kind"]}).fit(pool, truth)
+    select = ensembles.make_ensemble("select_by_class", SPEC, {}).fit(pool, truth)
     assert select.by_part == {"kind=0": {"low": 1.0}, "kind=1": {"high": 1.0}}  # type: ignore[attr-defined]
     assert select.weights() == {"low": 0.5, "high": 0.5}
     assert "noise" not in select.spec.members, "what nobody chose need not ship"
@@ -99,6 +99,17 @@ def test_a_silent_member_neither_wins_nor_spoils() -> None:
     for name in NAMES:
         fitted = ensembles.make_ensemble(name, SPEC, PARAMS.get(name, {})).fit(silent, truth)
         assert ensembles.predict(fitted, silent)["score"].is_finite().all()
+    blend = ensembles.make_ensemble("blend", SPEC, {}).fit(pool, truth)
+    others = pool.with_columns(low=pl.lit(None, pl.Float64), noise=pl.lit(None, pl.Float64))
+    said = ensembles.predict(blend, others).filter(quantile=0.5)["score"]
+    np.testing.assert_allclose(said, others.filter(quantile=0.5)["high"], rtol=0.1)  # the one that speaks is believed
+
+
+def test_weak_members_have_no_vote_in_the_median() -> None:
+    pool, truth = make_pool()
+    kept = ensembles.make_ensemble("median", SPEC, {"worst": 1.3}).fit(pool, truth).spec.members
+    assert set(kept) == {"low", "high"}
+    assert ensembles.make_ensemble("median", SPEC, {"worst": 100}).fit(pool, truth).spec.members == SPEC.members
 
 
 def test_what_is_meant_for_ranks_or_for_quantiles_says_so() -> None:

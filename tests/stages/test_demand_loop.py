@@ -20,7 +20,7 @@ MODELS: dict[str, object] = {
     "gbm": {"n_trees": 12, "min_rows_per_leaf": 5},
     "nhits": {"max_steps": 3},
 }  # fmt: skip
-ENSEMBLES = {"select": {"per": ["series_class"]}, "blend": {}, "median": {}, "quantile_stack": {"n_trees": 10}}
+ENSEMBLES = {"select": {}, "select_by_class": {}, "blend": {}, "median": {}, "quantile_stack": {"n_trees": 10}}
 SPLIT = {"horizon": 2, "origins": 2, "oof_folds": 1, "min_history": 6}
 PARAMS = {
     "timezone": "UTC",

@@ -103,8 +103,7 @@ class Blend:
         for part, rows in parts_of(features, self.spec, self._per()).items():
             chosen = self._weights.get(part, self._weights[""])
             weights = np.array([chosen.get(name, 0.0) for name in self.spec.members])
-            total = np.where(present[rows], scaled[rows], 0) @ weights
-            scores[rows] = total / np.maximum(present[rows] @ weights, 1e-12)
+            scores[rows] = _mean(scaled[rows], present[rows], weights)
         return scores
 
     def weights(self) -> dict[str, float]:
@@ -139,6 +138,13 @@ class Blend:
     def _fitted(self) -> None:
         if not self._weights:
             raise NotFitted("blend: expected a fitted ensemble; call fit() or load() first")
+
+
+def _mean(scaled: np.ndarray, present: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean of those who say something; the plain mean where no weighted member does."""
+    weighted = present * weights
+    heeded = np.where((weighted.sum(axis=1) > 0)[:, None], weighted, present)
+    return (np.where(present, scaled, 0) * heeded).sum(axis=1) / np.maximum(heeded.sum(axis=1), 1e-12)
 
 
 def _filled(scaled: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Fusion of quantiles by a learned meta-model: LightGBM corrects the members' mean, level by level.
+"""Fusion of quantiles by a learned meta-model: LightGBM corrects a blend of the members, level by level.
 
-One booster per level starts from the mean of what the members say and learns, from their
-disagreement and the pool's features, what is left (pinball loss; Koenker and Bassett 1978). Everything
-is divided by the group's scale, and rows weigh by it, so that the loss is that of units.
+One booster per level starts from the level's blend and learns, from the members' disagreement with it
+and the pool's features, what is left (pinball loss; Koenker and Bassett 1978). Everything is divided by
+the group's scale, and rows weigh by it, so that the loss is that of units.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import Field
 
 from components.core.artifacts import read_json, write_json, write_text
 from components.core.ensembles import PoolSpec, asked_of, pool_arrays
+from components.core.ensembles.blend import Blend, BlendParams
 from components.core.errors import ModelError, NotFitted
 from components.core.params import Params
 
@@ -32,7 +33,7 @@ class QuantileStackParams(Params):
 
 
 class QuantileStack:
-    """The members' mean, corrected by gradient-boosted trees of each level."""
+    """A blend of the members, corrected by gradient-boosted trees of each level."""
 
     params_class: ClassVar[type[Params]] = QuantileStackParams
 
@@ -41,6 +42,7 @@ class QuantileStack:
             raise ModelError("quantile_stack combines quantiles, and this application has none; name stack instead")
         self.spec = spec
         self.params = QuantileStackParams.model_validate((params or QuantileStackParams()).model_dump())
+        self._start = Blend(spec, BlendParams(per=(spec.level,), seed=self.params.seed))
         self._boosters: dict[float, Any] = {}
         self._importance: dict[str, float] = {}
 
@@ -48,6 +50,7 @@ class QuantileStack:
         members, features, _ = pool_arrays(pool, self.spec)
         asked = asked_of(pool, truth, self.spec, features)
         assert asked.levels is not None  # noqa: S101 - the constructor refuses pools without levels
+        self._start.fit(pool, truth)
         inputs, start, scale = self._inputs(members, features)
         self._boosters = {}
         for level in np.unique(asked.levels):
@@ -78,6 +81,8 @@ class QuantileStack:
         if not self._boosters:
             raise NotFitted("quantile_stack: expected a fitted ensemble; call fit() or load() first")
         self.spec.save(folder)
+        (folder / "start").mkdir(exist_ok=True)
+        self._start.save(folder / "start")
         for number, booster in enumerate(self._boosters.values()):
             write_text(folder / f"booster_{number}.txt", booster.model_to_string())
         kept = {"params": self.params.model_dump(), "levels": list(self._boosters), "importance": self._importance}
@@ -90,12 +95,13 @@ class QuantileStack:
         kept = read_json(folder / "quantile_stack.json")
         ensemble = cls(PoolSpec.load(folder), QuantileStackParams(**kept["params"]))
         ensemble._importance = kept["importance"]
+        ensemble._start = Blend.load(folder / "start")
         for number, level in enumerate(kept["levels"]):
             ensemble._boosters[level] = lightgbm.Booster(model_file=str(folder / f"booster_{number}.txt"))
         return ensemble
 
     def _names(self) -> list[str]:
-        return [*self.spec.members, *[f"{name} against the mean" for name in self.spec.members], *self.spec.features]
+        return [*self.spec.members, *[f"{name} against the blend" for name in self.spec.members], *self.spec.features]
 
     def _levels(self, features: np.ndarray) -> np.ndarray:
         assert self.spec.level is not None  # noqa: S101 - the constructor refuses pools without levels
@@ -105,10 +111,11 @@ class QuantileStack:
         """Inputs of the trees, what they start from, and the scale: (n, n_inputs), (n,), (n,)."""
         assert self.spec.scale is not None  # noqa: S101 - the constructor refuses pools without a scale
         scale = self.spec.column(features, self.spec.scale).astype(np.float64)
-        scaled = members / scale[:, None]
-        present = np.isfinite(scaled)
-        mean = np.where(present, scaled, 0).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
-        return np.column_stack([scaled, scaled - mean[:, None], features]).astype(np.float32), mean, scale
+        scaled, known = members / scale[:, None], self._start.spec
+        chosen = members[:, [self.spec.members.index(name) for name in known.members]]
+        needed = features[:, [self.spec.features.index(name) for name in known.features]]
+        start = self._start.combine(chosen, needed, np.array([0, len(members)])) / scale
+        return np.column_stack([scaled, scaled - start[:, None], features]).astype(np.float32), start, scale
 
     def _boost(
         self, inputs: np.ndarray, target: np.ndarray, start: np.ndarray, weight: np.ndarray, level: float

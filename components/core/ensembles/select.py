@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -31,7 +31,7 @@ class Select:
         self._chosen: dict[str, str] = {}  # part -> member; "" for parts never seen
         self._shares: dict[str, float] = {}
 
-    def fit(self, pool: pl.DataFrame, truth: pl.DataFrame) -> Select:
+    def fit(self, pool: pl.DataFrame, truth: pl.DataFrame) -> Self:
         members, features, _ = pool_arrays(pool, self.spec)
         asked, objective = asked_of(pool, truth, self.spec, features), self.spec.judge()
 
@@ -80,7 +80,7 @@ class Select:
         write_json(folder / "select.json", kept)
 
     @classmethod
-    def load(cls, folder: Path) -> Select:
+    def load(cls, folder: Path) -> Self:
         kept = read_json(folder / "select.json")
         ensemble = cls(PoolSpec.load(folder), SelectParams(**kept["params"]))
         ensemble._chosen, ensemble._shares = kept["chosen"], kept["shares"]
