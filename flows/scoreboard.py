@@ -12,6 +12,7 @@ from rich.table import Table
 from components.core.artifacts import read_json
 
 SHOWN = 4  # metrics in the table, the deciding one first; the report has them all
+USUAL = ("recall@10", "phr@10", "ndcg@20", "ndcg@10", "wape", "rmsse", "coverage")  # beside the deciding one
 PLAIN_WIDTH = 160  # columns where the output goes to a file, which has no width of its own
 
 
@@ -33,7 +34,7 @@ def rows_of(metrics: Mapping[str, Any], most: int = SHOWN) -> list[dict[str, str
 def _columns(metrics: Mapping[str, Any]) -> list[str]:
     primary = metrics["primary"]
     present = list(dict.fromkeys(name for row in metrics["rows"].values() for name in row["metrics"]))
-    usual = [name for name in ("recall@10", "phr@10", "ndcg@20", "ndcg@10", "wape", "rmsse", "coverage") if name in present]
+    usual = [name for name in USUAL if name in present]
     return list(dict.fromkeys([primary, *(usual or present)]))[:SHOWN]
 
 
