@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 from pydantic import Field
 
@@ -18,13 +17,13 @@ from components.core.metrics import pinball_objective
 from components.core.params import Params, parse
 from components.demand.answer.forecasts import Forecasts, request_milliseconds
 from components.demand.evaluation import report
-from components.demand.evaluation.outcomes import by_period
+from components.demand.evaluation.floors import against_floors
 from components.demand.evaluation.outcomes import outcomes as measures
 from components.demand.features.folds import featurise
-from components.demand.features.panel import KEYS, Panel
+from components.demand.features.panel import KEYS
 
 EXPLAINER = "gbm"
-WINDOW, SEASON, SHORT_SEASON = 8, 52, 4  # of the floors; a history of less than a year repeats its last weeks
+NEVER = float("inf")  # a slack: only the floor speaks
 
 
 class GateParams(Params):
@@ -32,8 +31,16 @@ class GateParams(Params):
 
     wql_floor: float = Field(1.0, gt=0, description="Weighted quantile loss, at most.")
     against_floors: float = Field(1.0, gt=0, description="Error of the median beside either naive forecast's, at most.")
-    coverage: tuple[float, float] = Field((0.7, 0.9), description="Share of periods inside the outer quantiles.")
-    bias: float = Field(0.1, ge=0, description="|sum of forecasts - sum of sales| beside the sum of sales, at most.")
+    coverage: tuple[float, float] = Field(
+        (0.75, 0.85), description="Share of periods inside the outer quantiles, of which .1 and .9 promise .8."
+    )
+    class_coverage: tuple[float, float] = Field((0.72, 0.88), description="The same within each class of volume.")
+    bias: float = Field(
+        0.1,
+        ge=0,
+        description="|sum of forecasts - sum of sales| beside the sum of sales, at most. The forecast is "
+        "the median, which lies below the mean of skewed demand: on the default data good ones show -.03 to -.09.",
+    )
     slack: float = Field(0.005, ge=0, description="Weighted quantile loss that may be lost against the live release.")
     slice_slack: float = Field(0.02, ge=0, description="The same within one class of volume.")
     protected: tuple[str, ...] = ("series_class=fast", "series_class=medium", "series_class=slow")
@@ -42,46 +49,29 @@ class GateParams(Params):
 
 
 def outcomes(scores: pl.DataFrame, queries: pl.DataFrame, truth: pl.DataFrame, pool: pl.DataFrame) -> pl.DataFrame:
-    """One row per query; beside its measures the error over that of two naive forecasts (1 = no better)."""
-    found = measures(scores, queries, truth, pool)
-    naive = by_naive(queries, truth)
-    joined = found.join(naive, on="query", how="left", maintain_order="left")
-    return joined.with_columns(pl.col("wape").alias("vs_moving_average"), pl.col("wape").alias("vs_seasonal_naive"))
-
-
-def by_naive(queries: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
-    """Per query the absolute error of the last weeks' mean, and of last year's (else the last) weeks repeated."""
-    panel = Panel.of(queries)
-    recent = panel.y[:, -WINDOW:]
-    mean = np.nansum(recent, axis=1) / np.maximum(np.isfinite(recent).sum(axis=1), 1)
-    season = SEASON if panel.period_days == 7 and panel.y.shape[1] >= SEASON + panel.horizon else SHORT_SEASON
-    steps = np.arange(panel.horizon) % season - season
-    repeated = np.nan_to_num(panel.y[:, steps] if panel.y.shape[1] >= season else np.tile(mean[:, None], len(steps)))
-    forecasts = {"vs_moving_average": np.tile(mean[:, None], panel.horizon), "vs_seasonal_naive": repeated}
-    errors = []
-    for name, values in forecasts.items():
-        wide = panel.answer(np.repeat(values[:, :, None], len(panel.quantiles), axis=2))
-        cells = by_period(wide, truth).with_columns(error=(pl.col("y") - pl.col("median")).abs())
-        errors.append(cells.group_by("query").agg(pl.col("error").sum().alias(f"{name} of")))
-    return errors[0].join(errors[1], on="query")
+    """One row per query; beside its measures the error over that of the two floors (1 = no better)."""
+    return against_floors(measures(scores, queries, truth, pool), queries, truth)
 
 
 def gates(values: Mapping[str, Any]) -> Sequence[Gate]:
     """Floors and slacks as rules."""
     chosen = parse(GateParams, dict(values), "demand.gates")
-    never = float("inf")
     return [
         Gate("wql", "lower", chosen.wql_floor, chosen.slack),
-        Gate("vs_moving_average", "lower", chosen.against_floors, never),
-        Gate("vs_seasonal_naive", "lower", chosen.against_floors, never),
-        Gate("coverage", "higher", chosen.coverage[0], never),
-        Gate("coverage", "lower", chosen.coverage[1], never),
-        Gate("bias", "higher", -chosen.bias, never),
-        Gate("bias", "lower", chosen.bias, never),
+        Gate("vs_moving_average", "lower", chosen.against_floors, NEVER),
+        Gate("vs_seasonal_naive", "lower", chosen.against_floors, NEVER),
+        *_within("coverage", chosen.coverage),
+        *[gate for name in chosen.protected for gate in _within(f"{name}/coverage", chosen.class_coverage)],
+        *_within("bias", (-chosen.bias, chosen.bias)),
         *[Gate(f"{name}/wql", "lower", None, chosen.slice_slack) for name in chosen.protected],
-        Gate("ms_per_query", "lower", chosen.ms_per_query, never),
-        Gate("mb", "lower", chosen.max_mb, never),
+        Gate("ms_per_query", "lower", chosen.ms_per_query, NEVER),
+        Gate("mb", "lower", chosen.max_mb, NEVER),
     ]
+
+
+def _within(metric: str, bounds: tuple[float, float]) -> list[Gate]:
+    """Two floors that the live release does not move."""
+    return [Gate(metric, "higher", bounds[0], NEVER), Gate(metric, "lower", bounds[1], NEVER)]
 
 
 def package(features: Path, bundle: Path) -> None:
