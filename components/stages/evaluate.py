@@ -24,6 +24,8 @@ from components.stages.evaluation_report import write_report
 
 log = logging.getLogger(__name__)
 
+LABELS = ("ensemble", "slice", "series_class", "step", "quantile", "name", "input")  # columns that name a bar
+
 
 def evaluate(application: str) -> None:
     """Write metrics.json, plots/ and evaluation/ (per-query outcomes, the page) of an application."""
@@ -54,7 +56,7 @@ def evaluate(application: str) -> None:
         shutil.rmtree(data / folder, ignore_errors=True)
         (data / folder).mkdir()
     for stem, plot in (chosen.plots(data, metrics) if chosen.plots else {}).items():
-        plot.write_csv(data / "plots" / f"{stem}.csv")
+        _labelled(plot).write_csv(data / "plots" / f"{stem}.csv")
     tables = [table.with_columns(pl.lit(name).alias("name")) for name, table in found["test"].items()]
     pl.concat(tables, how="diagonal_relaxed").write_parquet(data / "evaluation" / "outcomes.parquet")
     _write_plots(chosen, metrics, data)
@@ -258,10 +260,16 @@ def _write_plots(application: Application, metrics: dict[str, Any], data: Path) 
         for label, figures in table.items()
         if primary in figures
     ]
-    pl.DataFrame(slices).write_csv(data / "plots" / "slices.csv")
+    _labelled(pl.DataFrame(slices)).write_csv(data / "plots" / "slices.csv")
     weights = [
         {"ensemble": name, "input": key, "weight": value}
         for name, learned in _learned(data).items()
         for key, value in list(learned["weights"].items())[:30]
     ]
-    pl.DataFrame(weights).write_csv(data / "plots" / "weights.csv")
+    _labelled(pl.DataFrame(weights)).write_csv(data / "plots" / "weights.csv")
+
+
+def _labelled(table: pl.DataFrame) -> pl.DataFrame:
+    """With a `label` that no two rows share: DVC's bars add up rows of the same name."""
+    keys = [name for name in table.columns if name in LABELS]
+    return table.with_columns(label=pl.concat_str(keys, separator=", "))

@@ -86,6 +86,9 @@ def test_the_loop_ends_in_a_bundle_that_forecasts_as_it_was_tested(
     assert {"by_step.csv", "by_class.csv", "calibration.csv", "models.csv"} <= {
         p.name for p in (data / "plots").iterdir()
     }
+    for file in (data / "plots").glob("*.csv"):
+        plot = pl.read_csv(file)
+        assert plot["label" if "label" in plot.columns else "name"].is_unique().all(), f"{file.name}: bars would add up"
     page = (data / "evaluation" / "report.html").read_text()
     assert page.count("<svg") >= 6 and not re.search(r"<script|src=|@import|<link", page)
     bundle = load_bundle(data / "bundle")
