@@ -66,7 +66,7 @@ def _slices_picture(metrics: dict[str, Any], names: list[str]) -> str:
         axes.barh([row + 0.15 * (2 - place) for row in range(len(labels))], values, height=0.14, label=name)
     axes.set_yticks(range(len(labels)), [f"{label} (n={metrics['slices'][names[0]][label]['n']})" for label in labels])
     axes.set_xlabel(primary)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     return svg(figure)
 
 
