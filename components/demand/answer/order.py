@@ -23,6 +23,8 @@ from components.core.params import Params
 DRAWS = 20_000
 SEED = 20_180_101
 MOST_SERVICE = 0.999  # beyond it the tail of a forecast is guesswork
+POINTS, FARTHEST = 4097, 5.5  # of a forecast's curve over normal numbers: closer together than draws are
+KEPT = 1024  # periods' draws, 40 kB each; days for a year's lead time and half a year's review are 547
 TOLERANCE = 1e-6  # units; less is a rounding error and not a want
 PATTERN_CYCLES = 4  # beyond the forecast, a period is the median of its like in so many last weeks
 
@@ -125,10 +127,12 @@ def demand_samples(
     """
     shares = period_shares(first_day, n_days, period_days)
     wanted = extended(values, len(shares), period_days)
+    touched = np.flatnonzero(shares)
+    # each period's whole curve, scaled to its days, and then only looked up at the numbers that were drawn
+    curves = np.maximum(wanted[touched] @ _weights(tuple(levels.tolist())), 0.0) * shares[touched, None]
     total = np.zeros(DRAWS)
-    for period in np.flatnonzero(shares):
-        chances = _chances(int(period), correlation)
-        total += shares[period] * quantile_function(chances, wanted[period], levels)
+    for period, curve in zip(touched.tolist(), curves, strict=True):
+        total += curve[_draws(period, correlation)]
     return total
 
 
@@ -163,34 +167,51 @@ def quantile_function(chances: np.ndarray, values: np.ndarray, levels: np.ndarra
     lowest level the same mirrored. On this project's default data the level .8 between a trained .5 and .9
     then covers .80 of the weeks (linear in the level itself: .85), and .95 and .99 beyond them cover .95 and .99.
     """
+    return np.maximum(_curve(chances, values, levels), 0.0)
+
+
+def _curve(chances: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """The same without its floor: linear in `values`."""
     rarity = -np.log1p(-levels)
     found = np.interp(-np.log1p(-chances), rarity, values)
     if len(levels) < 2:
-        return np.maximum(found, 0.0)
+        return found
     high, low = chances > levels[-1], chances < levels[0]
     upper = (values[-1] - values[-2]) / (rarity[-1] - rarity[-2])
     lower = (values[1] - values[0]) / math.log(levels[1] / levels[0])
     found[high] = values[-1] + upper * (-np.log1p(-chances[high]) - rarity[-1])
     found[low] = values[0] + lower * np.log(chances[low] / levels[0])
-    return np.maximum(found, 0.0)
+    return found
 
 
-@lru_cache(maxsize=128)
-def _chances(period: int, correlation: float) -> np.ndarray:
-    """(DRAWS,) uniform numbers of one period, the same on every call; those of two periods are correlated."""
+@lru_cache(maxsize=8)
+def _weights(levels: tuple[float, ...]) -> np.ndarray:
+    """(n_levels, POINTS): what each level's units count for at each point of the curve between and beyond them."""
     from scipy.special import ndtr
 
-    common, own = _normals(-1), _normals(period)
-    return ndtr(math.sqrt(correlation) * common + math.sqrt(1 - correlation) * own)
+    chances = ndtr(np.linspace(-FARTHEST, FARTHEST, POINTS))
+    return np.stack([_curve(chances, one, np.array(levels)) for one in np.eye(len(levels))])
 
 
-@lru_cache(maxsize=128)
-def _normals(period: int) -> np.ndarray:
-    """(DRAWS,) standard normal numbers, evenly spread and shuffled, so that means are near exact."""
+@lru_cache(maxsize=KEPT)
+def _draws(period: int, correlation: float) -> np.ndarray:
+    """(DRAWS,) points of the curve, the same on every call; those of two periods are correlated."""
+    drawn = math.sqrt(correlation) * _normals(-1) + math.sqrt(1 - correlation) * _normals(period)
+    return np.rint((drawn / FARTHEST + 1) * (POINTS - 1) / 2).clip(0, POINTS - 1).astype(np.int16)
+
+
+@lru_cache(maxsize=1)
+def _evenly() -> np.ndarray:
+    """(DRAWS,) standard normal numbers, evenly spread, so that means are near exact."""
     from scipy.special import ndtri
 
-    shuffled = np.random.default_rng([SEED, period + 1]).permutation(DRAWS)
-    return ndtri((shuffled + 0.5) / DRAWS)
+    return ndtri((np.arange(DRAWS) + 0.5) / DRAWS)
+
+
+@lru_cache(maxsize=2)  # the last period's, and -1: what all periods have in common
+def _normals(period: int) -> np.ndarray:
+    """The same numbers, shuffled for each period."""
+    return _evenly()[np.random.default_rng([SEED, period + 1]).permutation(DRAWS)]
 
 
 def _units(amount: float) -> float:
