@@ -4,7 +4,7 @@ Per fold, whose window is `horizon` times `origins` periods long and starts at i
     train    one row per series, its history up to the cut-off (components.demand.features.panel)
     queries  every series asked at each origin, `horizon` periods ahead, with its history up to the origin
     pool     query, week, quantile, features                 what every member scores
-    truth    query, week, quantile, label (units) [, weight]
+    truth    query, week, quantile, label (units) [, weight: what an error counts for; models never see it]
 
 A query knows of the future what the shop planned: placements, campaigns, planned prices. The price paid
 and whatever else was observed ends at the origin.
@@ -13,7 +13,7 @@ and whatever else was observed ends at the origin.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -28,18 +28,20 @@ from components.core.artifacts import write_json
 from components.core.errors import DataError, MissingTable
 from components.core.params import Params, parse
 from components.core.splits import Fold, Role, write_folds
+from components.demand.features.categories import category_means, category_units
 from components.demand.features.panel import Panel
 from components.demand.features.placements import with_placements
 from components.demand.features.series import (
     STATICS,
+    Grid,
     Level,
     Series,
-    categories_of,
+    first_day,
     from_sales,
-    from_transactions,
     grid_of,
     stacked,
 )
+from components.demand.features.transactions import from_transactions
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +89,12 @@ def featurise(tables: Mapping[str, pl.LazyFrame], as_of: str, params: Mapping[st
 def load_series(
     tables: Mapping[str, pl.LazyFrame], as_of: str, split: SplitParams, params: FeatureParams, timezone: str
 ) -> tuple[Series, list[int]]:
-    """All series over the whole time, and the windows' cut-offs as period numbers, oldest first."""
+    """All series over the whole time, and the windows' cut-offs as period numbers, oldest first.
+
+    Which products are series, which codes are frequent and which rivals large is decided by what lies before the
+    validation window. A sales table goes before transactions; its series find their plans by product_id, store_id
+    and category.
+    """
     source = next((tables[name] for name in ("sales", "transactions") if name in tables), None)
     if source is None:
         raise MissingTable("demand needs the table sales or transactions, and sources has neither; see docs/data.md")
@@ -96,17 +103,34 @@ def load_series(
     if first is None:
         raise DataError("expected sales, got none; check data/quality for what was refused")
     begin, end = (_on_the_clock(moment, zone) for moment in (first, datetime.fromisoformat(as_of)))
+    if "sales" in tables:
+        begin = datetime.combine(first_day(tables["sales"], begin.date(), params.period), time())
     grid = grid_of(begin, end, params.period)
     cutoffs = cut(grid.length, split)
-    if "sales" in tables:
-        return from_sales(tables["sales"], grid, params.known, split.horizon), cutoffs
     until = cutoffs[-2]
-    parts = []
+    parts = [
+        with_placements(part, tables, split.horizon, params.min_code_share, grid.day(until))
+        for part in _levels(tables, grid, split.horizon, until, params, timezone)
+    ]
+    series = without(stacked(parts), params.leave_out, own=params.known if "sales" in tables else ())
+    if not np.isfinite(series.y[:, : cutoffs[0]]).any():
+        raise DataError(
+            f"expected series that sold before the first cut-off, {grid.day(cutoffs[0])}, got none; give earlier "
+            "sales, or lower demand.split.oof_folds or origins"
+        )
+    return series, cutoffs
+
+
+def _levels(
+    tables: Mapping[str, pl.LazyFrame], grid: Grid, horizon: int, until: int, params: FeatureParams, timezone: str
+) -> Iterator[Series]:
+    """The series of a sales table, else those of every level of the transactions."""
+    if "sales" in tables:
+        yield from_sales(tables["sales"], grid, params.known, horizon)
+        return
     for level in params.levels:
         part = from_transactions(tables, grid, level, timezone, until, params.n_series)
-        parts.append(with_placements(part, tables, split.horizon, params.min_code_share, grid.day(until)))
-        parts[-1].past["category"] = category_units(parts[-1])
-    return without(stacked(parts), params.leave_out), cutoffs
+        yield replace(part, past=part.past | {"category": category_units(part)})
 
 
 def _on_the_clock(moment: date, zone: ZoneInfo) -> datetime:
@@ -128,9 +152,16 @@ def cut(length: int, split: SplitParams) -> list[int]:
     return [first + window * number for number in range(n_windows)]
 
 
-def without(series: Series, kinds: tuple[str, ...]) -> Series:
-    """`series` less the covariates known in advance of these kinds, with all their codes."""
-    kept = {name: values for name, values in series.known.items() if name.split("_")[0] not in kinds}
+def without(series: Series, kinds: tuple[str, ...], own: tuple[str, ...] = ()) -> Series:
+    """`series` less the covariates known in advance of these kinds, with all their codes.
+
+    The shop's `own` covariates go only by their whole name, for their words say nothing of a kind.
+    """
+    kept = {
+        name: values
+        for name, values in series.known.items()
+        if name not in kinds and (name in own or name.split("_")[0] not in kinds)
+    }
     return replace(series, known=kept)
 
 
@@ -210,6 +241,8 @@ def volume_classes(y: np.ndarray) -> np.ndarray:
     """slow, medium or fast: thirds of the series by mean units per known period, (n,)."""
     counted = np.isfinite(y).sum(axis=1)
     mean = np.nansum(y, axis=1) / np.maximum(counted, 1)
+    if not len(mean):
+        return np.array([], dtype=np.str_)
     edges = np.quantile(mean, [1 / 3, 2 / 3])
     return np.array(CLASSES)[np.searchsorted(edges, mean, side="right")]
 
@@ -259,14 +292,6 @@ def pool_of(queries: pl.DataFrame) -> pl.DataFrame:
     return keys.hstack(features.fill_nan(None))
 
 
-def category_units(series: Series) -> np.ndarray:
-    """(n, length): units of each series' category (in its store) per period."""
-    groups = categories_of(series)
-    totals = np.zeros((int(groups.max(initial=-1)) + 1, series.y.shape[1]))
-    np.add.at(totals, groups, np.nan_to_num(series.y))
-    return totals[groups].astype(np.float32)
-
-
 def _write_now(series: Series, horizon: int, quantiles: tuple[float, ...], until: int, out: Path) -> None:
     """What the service starts from: every series up to the end of the data, and every category's mean series."""
     out.mkdir(parents=True, exist_ok=True)
@@ -277,29 +302,3 @@ def _write_now(series: Series, horizon: int, quantiles: tuple[float, ...], until
     frame(means, length, horizon, quantiles, volume_classes(means.y[:, :until])).write_parquet(
         out / "categories.parquet"
     )
-
-
-def category_means(series: Series) -> Series:
-    """One series per category: the mean of its products' series, for products without a history."""
-    table = series.table.with_row_index("row")
-    single = table.filter(pl.col("product_id").is_not_null() | (pl.col("level") == "sales")).drop_nulls("category")
-    groups = single.group_by("category").agg("row", pl.col("department", "brand", "level").mode().sort().first())
-    groups = groups.sort("category")
-    members = [rows.to_numpy() for rows in groups["row"]]
-
-    def means(values: np.ndarray) -> np.ndarray:
-        counts = [np.isfinite(values[rows]).sum(axis=0) for rows in members]
-        sums = [np.nansum(values[rows], axis=0) for rows in members]
-        pairs = zip(sums, counts, strict=True)
-        rows = [np.divide(total, n, out=np.full(len(total), np.nan), where=n > 0) for total, n in pairs]
-        return np.array(rows, np.float32).reshape(len(members), values.shape[1])
-
-    named = groups.select(
-        series_id="category", title="category", product_id=pl.lit(None, pl.String), category="category",
-        store_id=pl.lit(None, pl.String), department="department", brand="brand", level="level",
-    )  # fmt: skip
-    known = {name: means(values) for name, values in series.known.items()}
-    first = np.array([rows[0] for rows in members], int)
-    codes = {name: column[first] for name, column in series.codes.items()}  # as the models learned them
-    past = {name: means(values) for name, values in series.past.items()}
-    return Series(series.grid, named, means(series.y), known, past, codes=codes)

@@ -10,7 +10,7 @@ A frame has one row per series and origin (the first period to be forecast):
     known_<x>    list, a covariate known in advance: as long as y, and `horizon` longer where the future is asked
     past_<x>     list, a covariate known only afterwards, such as the price paid: as long as y
     static_<x>   int32 code, -1 = unknown
-    series_class "fast", "medium" or "slow" by volume before the first fold
+    series_class "fast", "medium" or "slow" by volume before the validation window, in every fold
 
 The train table of a fold has the same columns, and its lists end at the cut-off.
 """

@@ -1,13 +1,15 @@
 """What is known in advance of a series' periods: placements in mailer and display, planned price, campaigns.
 
 A placement counts as the share of the shop's stores that have it, in that period (weighing stores by their
-sales was no better); for a category in one store, as the share of the category's products there. The most
+sales was no better); for a category in one store, as the share of the category's products there. A product in
+one store has it or has it not, and a category in all stores its share of products and stores. The most
 frequent codes of a placement have columns of their own, and so has what the rivals in the same category
-have. A period of which the promotions table says nothing has no placement.
+have. A placement holds on every day of its week. A period of which the promotions table says nothing has none.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -17,7 +19,10 @@ import polars as pl
 
 from components.demand.features.series import Grid, Series, categories_of
 
+log = logging.getLogger(__name__)
+
 PLACEMENTS = ("mailer", "display")
+WEEK_DAYS = 7  # for which a row of promotions holds
 
 
 def with_placements(
@@ -25,20 +30,42 @@ def with_placements(
 ) -> Series:
     """`series` with what the tables `promotions` and `campaigns` know, `beyond` periods into the future.
 
-    Codes count as frequent, and rivals as large, by what lies before `codes_until`.
+    Codes count as frequent, and rivals as large, by what lies before `codes_until`. Covariates that `series`
+    has already stay as they are. Of a series without a product (and without a category that the table products
+    has) nothing is known of placements, and of one without a product nothing of campaigns: NaN.
     """
-    found = dict(series.known)
     width = series.grid.length + beyond
+    found: dict[str, np.ndarray] = {}
     if "promotions" in tables:
-        codes = frequent_codes(tables["promotions"], min_code_share, codes_until)
-        cells = _placement_cells(tables, series, codes).filter(pl.col("period").is_between(0, width - 1))
-        found |= {
-            name: filled(cells, name, (len(series.y), width)) for name in cells.columns if name not in ("row", "period")
-        }
-        found |= rivals(series, {kind: found[kind] for kind in codes if kind in found}, codes_until)
+        found |= _placements(series, tables, width, min_code_share, codes_until)
     if "campaigns" in tables and series.table["product_id"].count():
-        found["campaign"] = _campaigns(tables["campaigns"], series, width)
-    return replace(series, known=found)
+        single = series.table["product_id"].is_not_null().to_numpy()
+        found["campaign"] = _where(single, _campaigns(tables["campaigns"], series, width))
+    elif "campaigns" in tables:
+        log.info("campaigns are not used at the level %s: no series is of one product", series.table["level"][0])
+    return replace(series, known=found | series.known)
+
+
+def _placements(
+    series: Series, tables: Mapping[str, pl.LazyFrame], width: int, min_code_share: float, until: date
+) -> dict[str, np.ndarray]:
+    """name -> (n, width) shares, NaN in the rows of series of which nobody can say what they are of."""
+    subjects = _subjects(series, "products" in tables)
+    if not subjects:
+        log.warning("promotions are not used: no series has a product_id, or a category that the table products has")
+        return {}
+    codes = frequent_codes(tables["promotions"], min_code_share, until)
+    cells = _placement_cells(tables, series, subjects, codes).filter(pl.col("period").is_between(0, width - 1))
+    names = [name for name in cells.columns if name not in ("row", "period")]
+    found = {name: filled(cells, name, (len(series.y), width)) for name in names}
+    found |= rivals(series, {kind: found[kind] for kind in codes if kind in found}, until)
+    told = np.isin(np.arange(len(series.y)), np.concatenate([rows["row"].to_numpy() for rows in subjects.values()]))
+    return {name: _where(told, values) for name, values in found.items()}
+
+
+def _where(told: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`values` (n, width), NaN in the rows that are not `told` (n,)."""
+    return values if told.all() else np.where(told[:, None], values, np.float32(np.nan))
 
 
 def frequent_codes(promotions: pl.LazyFrame, min_share: float, until: date) -> dict[str, list[str]]:
@@ -53,26 +80,67 @@ def frequent_codes(promotions: pl.LazyFrame, min_share: float, until: date) -> d
     return answer
 
 
-def _placement_cells(
-    tables: Mapping[str, pl.LazyFrame], series: Series, codes: Mapping[str, Sequence[str]]
-) -> pl.DataFrame:
-    """row, period, and the share of stores (or products) with each placement."""
-    promotions = tables["promotions"].with_columns(period=series.grid.place(pl.col("week")))
+def _subjects(series: Series, products: bool) -> dict[tuple[str, ...], pl.DataFrame]:
+    """Of what the series are, by the columns that say so: row and these columns, where any series is of such.
+
+    A product counts before its category, and with a store only what is placed there. A category's products are
+    known from the products table alone, so without one (`products` false) nothing is found of categories.
+    """
     names = series.table.with_row_index("row")
-    if names["product_id"].count():
-        whole = promotions.group_by("period").agg(n=pl.col("store_id").n_unique())
-        keys = names.select("row", "product_id").lazy()
-        placed = promotions.join(keys, on="product_id")
-        counted = _counted(placed, codes)
-        cells = placed.group_by("row", "period").agg(counted).join(whole, on="period")
-    else:
+    single, stored = pl.col("product_id").is_not_null(), pl.col("store_id").is_not_null()
+    grouped = ~single & pl.col("category").is_not_null() & pl.lit(products)
+    found = {
+        ("product_id",): names.filter(single & ~stored),
+        ("product_id", "store_id"): names.filter(single & stored),
+        ("category",): names.filter(grouped & ~stored),
+        ("category", "store_id"): names.filter(grouped & stored),
+    }
+    return {keys: rows.select("row", *keys) for keys, rows in found.items() if rows.height}
+
+
+def _placement_cells(
+    tables: Mapping[str, pl.LazyFrame],
+    series: Series,
+    subjects: Mapping[tuple[str, ...], pl.DataFrame],
+    codes: Mapping[str, Sequence[str]],
+) -> pl.DataFrame:
+    """row, period, and the share of stores (or products) with each placement; a week's on all its periods."""
+    promotions = tables["promotions"].with_columns(period=series.grid.place(pl.col("week")))
+    n_stores = promotions.group_by("period").agg(n_stores=pl.col("store_id").n_unique())
+    parts = []
+    for keys, rows in subjects.items():
+        placed = _placed(promotions, keys, rows.lazy(), tables)
+        cells = placed.group_by("row", "period").agg(*_counted(placed, codes), n_products=_products_of(keys))
+        cells = cells.with_columns(n_stores=pl.lit(1)) if "store_id" in keys else cells.join(n_stores, on="period")
+        n = (pl.col("n_stores") * pl.col("n_products")).cast(pl.Float64)
+        parts.append(cells.with_columns(n=n).drop("n_stores", "n_products").collect(engine="streaming"))
+    return _each_period(_shares(pl.concat(parts)), series.grid)
+
+
+def _placed(
+    promotions: pl.LazyFrame, keys: tuple[str, ...], rows: pl.LazyFrame, tables: Mapping[str, pl.LazyFrame]
+) -> pl.LazyFrame:
+    """The rows of `promotions` that are about each series; those without a store hold in every store."""
+    if "category" in keys:
         catalogue = tables["products"].select("product_id", "category").unique("product_id", keep="first")
-        keys = names.select("row", "category", "store_id").lazy()
-        sizes = catalogue.group_by("category").agg(n=pl.len())
-        placed = promotions.join(catalogue, on="product_id").join(keys, on=["category", "store_id"])
-        counted = _counted(placed, codes)
-        cells = placed.group_by("row", "category", "period").agg(counted).join(sizes, on="category").drop("category")
-    return _shares(cells.collect(engine="streaming"))
+        promotions = promotions.join(catalogue, on="product_id")
+        rows = rows.join(catalogue.group_by("category").agg(n_products=pl.len()), on="category")
+    if "store_id" not in keys:
+        return promotions.join(rows, on=keys)
+    everywhere = promotions.filter(pl.col("store_id").is_null()).drop("store_id")
+    here = promotions.filter(pl.col("store_id").is_not_null()).join(rows, on=keys)
+    return pl.concat([here, everywhere.join(rows, on=keys[:1])], how="diagonal")
+
+
+def _products_of(keys: tuple[str, ...]) -> pl.Expr:
+    """How many products a series is of."""
+    return pl.col("n_products").first() if "category" in keys else pl.lit(1)
+
+
+def _each_period(cells: pl.DataFrame, grid: Grid) -> pl.DataFrame:
+    """Cells of weeks, by the period on which the week begins, on every period that begins in the week."""
+    ahead = pl.DataFrame({"ahead": range(WEEK_DAYS // grid.period_days)}, schema={"ahead": pl.Int32})
+    return cells.join(ahead, how="cross").with_columns(pl.col("period") + pl.col("ahead")).drop("ahead")
 
 
 def _counted(placed: pl.LazyFrame, codes: Mapping[str, Sequence[str]]) -> list[pl.Expr]:

@@ -1,15 +1,13 @@
-"""From sold lines to series: units per product (or category and store) and period, and what is known of each.
+"""Series of units per period over one grid of periods, with what is known of each; and those of a `sales` table.
 
-Weeks begin on Mondays in the shop's time zone; a first week that the data does not cover whole is left
-out. Units are net of returns and never below 0. From transactions, a period without a line is zero from
-the first sale on, and unknown before it; a product that is sold no more goes on as zeros, because
-nothing in the lines tells a product without buyers from one that was taken off the shelf. In a `sales`
-table a period without a row is unknown.
+Weeks begin on Mondays in the shop's time zone; a first week that the data does not cover whole is left out.
+In a `sales` table a period without a row is unknown, since only the shop knows whether it was open; units below
+0 (more came back than was sold) count as 0. Rows finer than the period are brought to it: units are added up over
+the days that have a row, and unknown where one of these days is; covariates and weights are means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -21,6 +19,7 @@ from components.core.errors import DataError
 
 Level = Literal["product", "category_store"]
 STATICS = ("department", "category", "brand", "level")
+TEXTS = ("title", "product_id", "category", "store_id", "department", "brand")  # what a series is of
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Series:
     y        (n, length) float32 units, NaN = unknown
     known    name -> (n, length + beyond) covariates known in advance
     past     name -> (n, length) covariates known only afterwards
-    weight   (n, length) what a unit of error counts for, or None
+    weight   (n, length) what a unit of error counts for, or None; truth only: nothing is fitted by it
     codes    static -> (n,) int32, dense by alphabetical order, -1 = unknown; made of `table` unless given
     """
 
@@ -90,73 +89,71 @@ def grid_of(start: datetime, stop: datetime, period: Literal["week", "day"]) -> 
     return whole
 
 
-def from_transactions(
-    tables: Mapping[str, pl.LazyFrame], grid: Grid, level: Level, timezone: str, chosen_until: int, most: int
-) -> Series:
-    """Series of one level; for `product` the `most` best sellers of the first `chosen_until` periods.
+def first_day(sales: pl.LazyFrame, earliest: date, period: Literal["week", "day"]) -> date:
+    """The day on which a `sales` table begins to be whole, given its earliest one.
 
-    For `category_store` those of the 50 largest stores that sold at least one unit a period until then.
+    A row that stands for a week tells all of it, whichever of its days names it.
+    Raises DataError where rows stand for more than a period each, since nobody can tell what was sold when within.
     """
-    lines = _lines(tables, grid, timezone)
-    keys = ["product_id"] if level == "product" else ["category", "store_id"]
-    cells = (
-        lines.group_by(*keys, "period")
-        .agg(units=pl.col("quantity").sum(), amount=pl.col("amount").sum())
-        .drop_nulls(keys)
-        .collect(engine="streaming")
-        .filter(pl.col("period").is_between(0, grid.length - 1))
-    )
-    early = cells.filter(pl.col("period") < chosen_until).group_by(keys).agg(pl.col("units").sum())
-    if level == "product":
-        kept = early.sort("units", *keys, descending=[True, False]).head(most).select(keys)
-    else:
-        stores = early.group_by("store_id").agg(pl.col("units").sum()).sort("units", "store_id", descending=True)
-        kept = early.join(stores.head(50), on="store_id", how="semi").filter(pl.col("units") >= chosen_until)
-        kept = kept.select(keys)
-    named = _named(kept.sort(keys), tables, level)
-    coded = cells.join(named.select(*keys, "row"), on=keys)
-    units = _matrix(coded, "units", (named.height, grid.length))
-    sold = units > 0
-    begun = np.maximum.accumulate(sold, axis=1)
-    price = _matrix(coded.with_columns(price=pl.col("amount") / pl.col("units")), "price", units.shape)
-    return Series(
-        grid,
-        named.drop("row"),
-        np.where(begun, np.nan_to_num(np.maximum(units, 0)), np.nan).astype(np.float32),
-        past={"price": np.where(sold & (price > 0), price, np.nan).astype(np.float32)},
-    )
+    step = _row_days(sales)
+    if step > (7 if period == "week" else 1):
+        remedy = "set it to week" if step == 7 else "give one row per week or day"
+        raise DataError(
+            f"demand.features.period: expected a row of sales for every {period} (or finer), got one every {step} "
+            f"days; {remedy}"
+        )
+    return earliest - timedelta(days=earliest.weekday()) if step == 7 else earliest
+
+
+def _row_days(sales: pl.LazyFrame) -> int:
+    """Days from row to row, the commonest of the series with most rows, as collect reads it too; 1 where unknown."""
+    longest = sales.group_by("series_id").len().sort("len", "series_id", descending=[True, False]).head(1)
+    days = sales.join(longest, on="series_id", how="semi").select(pl.col("at").cast(pl.Date).unique().sort())
+    steps = days.select(pl.col("at").diff().dt.total_days().drop_nulls().mode().sort()).collect().to_series()
+    return int(steps[0]) if len(steps) else 1
 
 
 def from_sales(sales: pl.LazyFrame, grid: Grid, known: tuple[str, ...], beyond: int) -> Series:
     """Series as the shop keeps them: units are y; other numeric columns are covariates, past ones unless `known`."""
     frame = sales.with_columns(period=grid.place(pl.col("at"))).collect()
     frame = frame.filter(pl.col("period") >= 0)
-    columns = ("title", "product_id", "category", "store_id", "department", "brand")
-    texts = [pl.col(name).drop_nulls().first() if name in frame.columns else pl.lit(None, pl.String).alias(name)
-             for name in columns]  # fmt: skip
-    named = frame.group_by("series_id").agg(texts).sort("series_id")
-    named = named.with_columns(pl.coalesce("title", "series_id").alias("title"), level=pl.lit("sales"))
-    named = named.with_row_index("row")
-    coded = frame.join(named.select("series_id", "row"), on="series_id")
-    shape, wide = (named.height, grid.length), (named.height, grid.length + beyond)
-    fixed = {"series_id", "at", "y", "weight", "period", "row", *columns}
+    named = _described(frame)
+    fixed = {"series_id", "at", "y", "weight", "period", *TEXTS}
     numeric = [
-        name for name, kind in coded.schema.items() if name not in fixed and (kind.is_numeric() or kind == pl.Boolean)
+        name for name, kind in frame.schema.items() if name not in fixed and (kind.is_numeric() or kind == pl.Boolean)
     ]
     absent = [name for name in known if name not in numeric]
     if absent:
         raise DataError(
             f"demand.features.known: expected columns of sales ({', '.join(numeric)}), got {', '.join(absent)}"
         )
-    weight = _matrix(coded, "weight", shape) if "weight" in coded.columns and coded["weight"].count() else None
+    weights = ["weight"] if "weight" in frame.columns and frame["weight"].count() else []
+    coded = _by_period(frame, [*numeric, *weights]).join(named.select("series_id", "row"), on="series_id")
+    shape, wide = (named.height, grid.length), (named.height, grid.length + beyond)
     return Series(
         grid,
         named.drop("row"),
-        np.maximum(_matrix(coded, "y", shape), 0),
-        {name: _matrix(coded, name, wide) for name in known},
-        {name: _matrix(coded, name, shape) for name in numeric if name not in known},
-        weight,
+        np.maximum(matrix(coded, "y", shape), 0),
+        {name: matrix(coded, name, wide) for name in known},
+        {name: matrix(coded, name, shape) for name in numeric if name not in known},
+        matrix(coded, "weight", shape) if weights else None,
     )
+
+
+def _described(frame: pl.DataFrame) -> pl.DataFrame:
+    """row, series_id and what the first row that says so calls it, null where none does: one row per series."""
+    texts = [pl.col(name).drop_nulls().first() if name in frame.columns else pl.lit(None, pl.String).alias(name)
+             for name in TEXTS]  # fmt: skip
+    named = frame.group_by("series_id").agg(texts).sort("series_id")
+    named = named.with_columns(pl.coalesce("title", "series_id").alias("title"), level=pl.lit("sales"))
+    return named.with_row_index("row")
+
+
+def _by_period(frame: pl.DataFrame, means: list[str]) -> pl.DataFrame:
+    """One row per series and period: the sum of y, unknown where one of its rows is, and means of the others."""
+    known = pl.col("y").is_not_null().all()
+    units = pl.when(known).then(pl.col("y").sum())
+    return frame.group_by("series_id", "period", maintain_order=True).agg(units.alias("y"), pl.col(means).mean())
 
 
 def stacked(parts: list[Series]) -> Series:
@@ -183,44 +180,15 @@ def stacked(parts: list[Series]) -> Series:
 
 
 def categories_of(series: Series) -> np.ndarray:
-    """(n,) code of each series' category and store; an unknown category is one of its own."""
-    named = series.table.select(pl.struct("category", "store_id").rank("dense").cast(pl.Int64) - 1)
-    return named.to_series().to_numpy()
+    """(n,) code of each series' category and store; a series of unknown category is alone in one."""
+    group = pl.struct("category", "store_id").rank("dense").cast(pl.Int64) - 1
+    codes = series.table.select(group).to_series().to_numpy().copy()
+    unknown = series.table["category"].is_null().to_numpy()
+    codes[unknown] = len(codes) + np.arange(unknown.sum())
+    return codes
 
 
-def _lines(tables: Mapping[str, pl.LazyFrame], grid: Grid, timezone: str) -> pl.LazyFrame:
-    lines = tables["transactions"].with_columns(period=_period(grid, timezone))
-    categories = tables["products"].select("product_id", "category").unique("product_id", keep="first")
-    return lines.join(categories, on="product_id", how="left")
-
-
-def _period(grid: Grid, timezone: str) -> pl.Expr:
-    return grid.place(pl.col("at").dt.convert_time_zone(timezone).dt.date())
-
-
-def _named(keys: pl.DataFrame, tables: Mapping[str, pl.LazyFrame], level: Level) -> pl.DataFrame:
-    """One row per series with its id, title and what its product is."""
-    products = tables["products"].unique("product_id", keep="first").collect()
-    texts = ("title", "category", "department", "brand")
-    absent = [pl.lit(None, pl.String).alias(name) for name in texts if name not in products.columns]
-    products = products.with_columns(absent)
-    if level == "product":
-        named = keys.join(products.select("product_id", *texts), on="product_id", how="left", maintain_order="left")
-        named = named.with_columns(series_id="product_id", store_id=pl.lit(None, pl.String))
-        named = named.with_columns(title=pl.coalesce("title", "product_id"))
-    else:
-        departments = products.group_by("category").agg(pl.col("department").mode().sort().first())
-        named = keys.join(departments, on="category", how="left", maintain_order="left").with_columns(
-            series_id=pl.concat_str("category", "store_id", separator=" | "),
-            title=pl.format("{}, store {}", "category", "store_id"),
-            product_id=pl.lit(None, pl.String), brand=pl.lit(None, pl.String),
-        )  # fmt: skip
-    return named.select(
-        "series_id", "title", "product_id", "category", "store_id", "department", "brand", level=pl.lit(level)
-    ).with_row_index("row")
-
-
-def _matrix(cells: pl.DataFrame, column: str, shape: tuple[int, int]) -> np.ndarray:
+def matrix(cells: pl.DataFrame, column: str, shape: tuple[int, int]) -> np.ndarray:
     """(n, periods) float32 of cells with row, period and a value; NaN where there is none."""
     inside = cells.filter(pl.col("period") < shape[1]).drop_nulls(column)
     array = np.full(shape, np.nan, np.float32)
