@@ -12,7 +12,7 @@ from components.core.errors import DataError
 from serving.guard import refusal
 from serving.live import Live
 
-SHOWN = 60  # characters of a wrong value that a refusal repeats
+SHOWN = 60  # characters of a wrong name or value that a refusal repeats
 
 ProblemDict = dict[str, Any]
 
@@ -32,13 +32,13 @@ def unready(live: Live[Any]) -> ProblemDict:
 
 def invalid(detail: ErrorDetails, request: type[BaseModel]) -> ProblemDict:
     """What pydantic found wrong with a body."""
-    field = ".".join(str(part) for part in detail["loc"]) or "body"
+    field = ".".join(_cut(str(part)) for part in detail["loc"]) or "body"
     if detail["type"] == "json_invalid":
         return {"field": "body", "problem": detail["msg"], "remedy": "send one JSON object"}
     if detail["type"] == "extra_forbidden":
         known = ", ".join(_fields_at(request, detail["loc"][:-1]))
         return {"field": field, "problem": "no such field", "remedy": f"leave it out; known are {known}"}
-    given = repr(cast(object, detail["input"]))[:SHOWN]
+    given = _cut(repr(cast(object, detail["input"])))
     return {
         "field": field,
         "problem": f"{detail['msg'][:1].lower()}{detail['msg'][1:]}, got {given}",
@@ -51,6 +51,10 @@ def wrong(error: DataError) -> ProblemDict:
     field, _, rest = str(error).partition(": ")
     problem, _, remedy = rest.partition("; ")
     return {"field": field, "problem": problem, "remedy": remedy}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _fields_at(request: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:

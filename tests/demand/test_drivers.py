@@ -52,15 +52,15 @@ def fitted() -> tuple[Gbm, Panel]:
 @pytest.mark.parametrize("step", [1, 2, 3])
 def test_the_parts_add_up_to_the_median(fitted: tuple[Gbm, Panel], step: int) -> None:
     model, panel = fitted
-    values = model.forecast(panel)
+    values, explained = model.forecast(panel), explain(model, panel)
     for row in (0, 11, 23):
-        total = sum(driver.units for driver in explain(model, panel, row, step))
+        total = sum(driver.units for driver in explained[row][step - 1])
         assert total == pytest.approx(values[row, step - 1, 1], rel=1e-4)
 
 
 def test_a_mailer_is_found_and_told_in_units(fitted: tuple[Gbm, Panel]) -> None:
     model, panel = fitted
-    level, promotion = explain(model, panel, 23, 1)[:2]
+    level, promotion = explain(model, panel)[23][0][:2]
     assert (level.group, promotion.group) == ("level", "promotion")
     assert level.units == pytest.approx(100, rel=0.2)
     assert promotion.units == pytest.approx(100, rel=0.25)
@@ -69,9 +69,9 @@ def test_a_mailer_is_found_and_told_in_units(fitted: tuple[Gbm, Panel]) -> None:
 
 def test_what_does_nothing_moves_little_and_nothing_planned_nothing(fitted: tuple[Gbm, Panel]) -> None:
     model, panel = fitted
-    groups = [driver.group for driver in explain(model, panel, 23, 2)]
+    groups = [driver.group for driver in explain(model, panel)[23][1]]
     assert "promotion" not in groups
-    shown = {driver.group: driver for driver in explain(model, panel, 23, 3)}
+    shown = {driver.group: driver for driver in explain(model, panel)[23][2]}
     if "promotion" in shown:
         assert abs(shown["promotion"].units) < 15
         assert shown["promotion"].words.startswith("on display")
@@ -82,15 +82,17 @@ def test_a_product_without_a_history_has_a_level_and_a_promotion(fitted: tuple[G
     none = pl.lit([], dtype=pl.List(pl.Float32))
     ahead = pl.col("known_mailer", "known_display").list.tail(HORIZON)
     new = Panel.of(world().head(1).with_columns(ahead, y=none))
-    drivers = explain(model, new, 0, 1)
+    drivers = explain(model, new)[0][0]
     assert [driver.group for driver in drivers] == ["level", "promotion"]
     assert sum(driver.units for driver in drivers) == pytest.approx(model.forecast(new)[0, 0, 1])
 
 
-def test_a_row_or_step_that_is_not_there_is_refused(fitted: tuple[Gbm, Panel]) -> None:
+def test_together_series_are_told_what_each_is_told_alone(fitted: tuple[Gbm, Panel]) -> None:
     model, panel = fitted
-    with pytest.raises(IndexError, match="step of 1 to 3"):
-        explain(model, panel, 0, 4)
+    together = explain(model, panel)
+    assert len(together) == len(panel) and {len(each) for each in together} == {HORIZON}
+    for row in (0, 23):
+        assert explain(model, Panel.of(world()[row]))[0] == together[row]
 
 
 @pytest.mark.parametrize(

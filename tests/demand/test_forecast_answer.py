@@ -17,12 +17,14 @@ from components.core.artifacts import seal, write_json
 from components.core.bundle import FORMAT, load_bundle, read_bundle
 from components.core.errors import DataError, ModelError
 from components.core.model import make_model
+from components.demand.answer import scope, targets
 from components.demand.answer.ask import Forecast, ForecastAsk, NewProduct, OrderAsk, Planned, UnknownName
-from components.demand.answer.drivers import Driver
+from components.demand.answer.drivers import Driver, Explained
 from components.demand.answer.forecasts import Forecasts, request_milliseconds
 from components.demand.answer.nearest import Names
-from components.demand.answer.what_if import code_mix, planned
+from components.demand.answer.what_if import code_mix, planned, ranges_of
 from components.demand.features.folds import pool_of
+from components.demand.features.panel import Panel
 
 Predict = Callable[[pl.DataFrame], pl.DataFrame]
 Tables = tuple[pl.DataFrame, pl.DataFrame]
@@ -34,7 +36,7 @@ def forecasts(demand_tables: Tables, predict_demand: Predict) -> Forecasts:
     return Forecasts(
         predict_demand,
         *demand_tables,
-        explain=lambda panel: [[Driver("level", step, panel.series_ids[0])] for step in range(4)],
+        explain=lambda panel: [tuple([Driver("level", step, name)] for step in range(4)) for name in panel.series_ids],
     )
 
 
@@ -181,7 +183,7 @@ def test_unknown_names_are_told_the_nearest(forecasts: Forecasts) -> None:
         ),
         (
             ForecastAsk(("fruit-1",), promotions=(Planned("fruit-1", SECOND, (("price", 1.0),)),)),
-            r"promotions\.0\.price: no such covariate.*mailer",
+            r"promotions\.0: no covariate 'price' is known.*mailer",
         ),
         (
             ForecastAsk(("fruit-1",), promotions=(Planned("fruit-1", SECOND, (("display_7", 1.5),)),)),
@@ -189,13 +191,128 @@ def test_unknown_names_are_told_the_nearest(forecasts: Forecasts) -> None:
         ),
         (
             ForecastAsk(("fruit-1",), promotions=(Planned("fruit-1", SECOND, (("campaign", -1.0),)),)),
-            r"promotions\.0\.campaign: expected a number, 0 or more",
+            r"promotions\.0\.campaign: expected a share, 0 to 1, got -1",
         ),
     ],
 )
 def test_what_cannot_be_answered_says_what_can(forecasts: Forecasts, ask: ForecastAsk, said: str) -> None:
     with pytest.raises(DataError, match=said):
         forecasts.answer(ask)
+
+
+def with_known(frame: pl.DataFrame, name: str, values: list[float]) -> pl.DataFrame:
+    column = pl.Series(f"known_{name}", [values] * frame.height, dtype=pl.List(pl.Float32))
+    return frame.with_columns(column)
+
+
+def test_a_temperature_may_be_below_zero_but_not_beyond_reason(demand_tables: Tables, predict_demand: Predict) -> None:
+    queries, categories = (with_known(frame, "temperature", [12.0, 20.0] * 7) for frame in demand_tables)
+    assert ranges_of(queries)["temperature"] == (12.0, 20.0)
+    forecasts = Forecasts(predict_demand, queries, categories)
+
+    def planned_at(value: float, name: str = "temperature") -> Forecast:
+        plan = Planned("fruit-4", SECOND, ((name, value),))
+        return one(forecasts, ForecastAsk(("fruit-4",), promotions=(plan,)))
+
+    assert planned_at(-5.0).values[1, 1] == 4
+    for value in (1e6, 1e39, -1e39, float("nan")):
+        with pytest.raises(DataError, match=r"promotions\.0\.temperature: expected -188 to 220 where .* has 12 to 20"):
+            planned_at(value)
+    with pytest.raises(DataError, match=r"campaign: expected a share, 0 to 1, got 1\.5"):
+        planned_at(1.5, "campaign")
+
+
+def test_what_float32_makes_infinite_is_refused_whatever_the_history(
+    demand_tables: Tables, predict_demand: Predict
+) -> None:
+    queries, categories = (with_known(frame, "amount", [3e38] * 10) for frame in demand_tables)
+    forecasts = Forecasts(predict_demand, queries, categories)
+    plan = Planned("fruit-4", SECOND, (("amount", 1e39),))
+    with pytest.raises(DataError, match=r"promotions\.0\.amount"):
+        forecasts.answer(ForecastAsk(("fruit-4",), promotions=(plan,)))
+
+
+def test_long_names_are_cut_where_they_are_repeated(forecasts: Forecasts) -> None:
+    long = "x" * 5000
+    plan = Planned("fruit-1", SECOND, ((long, 1.0),))
+    for ask in (
+        ForecastAsk((long,)),
+        ForecastAsk(new_products=(NewProduct("n1", long),)),
+        ForecastAsk(("fruit-1",), promotions=(plan,)),
+        ForecastAsk(("fruit-1",), promotions=(replace(plan, series_id=long),)),
+    ):
+        with pytest.raises(DataError, match=r"x{60}\.\.\.") as refused:
+            forecasts.answer(ask)
+        assert "x" * 61 not in str(refused.value)
+
+
+def test_an_answer_has_bounds(forecasts: Forecasts, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = tuple(f"fruit-{number}" for number in range(1, 4))
+    monkeypatch.setattr(scope, "MOST_EXPLAINED", 2)
+    assert len(forecasts.answer(ForecastAsk(names[:2], explain=True))) == 2
+    with pytest.raises(DataError, match=r"explain: expected at most 2 series .* got 3"):
+        forecasts.answer(ForecastAsk(names, explain=True))
+    monkeypatch.setattr(scope, "MOST_NUMBERS", 35)
+    with pytest.raises(DataError, match=r"series: expected at most 35 numbers .* 3 series of 4 periods and 3 levels"):
+        forecasts.answer(ForecastAsk(names))
+    monkeypatch.setattr(targets, "MOST", 2)
+    with pytest.raises(DataError, match="series: expected at most 2 in one request"):
+        forecasts.answer(ForecastAsk(names))
+
+
+def test_only_short_answers_that_lie_ready_are_quick(forecasts: Forecasts, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = ForecastAsk(("fruit-1", "fruit-2"))
+    assert forecasts.is_quick(ask)
+    assert not forecasts.is_quick(replace(ask, explain=True))
+    assert not forecasts.is_quick(replace(ask, promotions=(Planned("fruit-1", SECOND, (("mailer", 1.0),)),)))
+    monkeypatch.setattr("components.demand.answer.forecasts.QUICK_NUMBERS", 23)
+    assert not forecasts.is_quick(ask)
+    assert forecasts.is_quick(replace(ask, quantiles=(0.5, 0.6)))
+
+
+def test_drivers_of_several_series_are_asked_for_at_once(demand_tables: Tables, predict_demand: Predict) -> None:
+    asked: list[list[str]] = []
+
+    def noted(panel: Panel) -> list[Explained]:
+        asked.append(panel.series_ids)
+        return [tuple([Driver("level", 0.0, name)] for _ in range(4)) for name in panel.series_ids]
+
+    forecasts = Forecasts(predict_demand, *demand_tables, explain=noted)
+    found = forecasts.answer(ForecastAsk(("bread-1", "silent-bread", "fruit-1"), explain=True))
+    assert asked == [["bread-1", "fruit-1"]]
+    words = [each.drivers[0][0].words for each in found if each.drivers]
+    assert words[0::2] == ["bread-1", "fruit-1"] and words[1].startswith("a usual product of Bread")
+
+
+def test_a_category_that_nothing_can_forecast_is_refused(demand_tables: Tables, predict_demand: Predict) -> None:
+    """As what was NaN in the answer, it failed only when the answer was written."""
+    queries, categories = demand_tables
+    nothing = Forecasts(lambda asked: predict_demand(asked).clear(), queries, categories)
+    new = NewProduct("n1", "Fruit")
+    with pytest.raises(DataError, match=r"new_products\.0\.category: no model .* 'n1', nor its category 'Fruit'"):
+        nothing.answer(ForecastAsk(new_products=(new,)))
+    with pytest.raises(DataError, match=r"^category: no model"):
+        nothing.order(OrderAsk("n1", 0, 7, new_product=new))
+    with pytest.raises(DataError, match=r"series\.0: no model .* 'fruit-1'"):
+        nothing.answer(ForecastAsk(("fruit-1",)))
+
+
+def test_a_product_of_the_catalogue_without_a_series_is_forecast_from_its_category(
+    demand_tables: Tables, predict_demand: Predict
+) -> None:
+    rows = [("k1", "Kiwi", "Fruit"), ("k2", None, "Bread"), ("k3", "Nail", "Tools"), ("fruit-1", "Old", "Bread")]
+    catalogue = pl.DataFrame(rows, schema=["product_id", "title", "category"], orient="row")
+    forecasts = Forecasts(predict_demand, *demand_tables, catalogue=catalogue)
+    kiwi, second, known = forecasts.answer(ForecastAsk(("k1", "k2", "fruit-1")))
+    assert (kiwi.series_id, kiwi.title, kiwi.source, kiwi.category) == ("k1", "Kiwi", "category", "Fruit")
+    assert (second.title, second.category, known.source) == ("k2", "Bread", "series")
+    new = one(forecasts, ForecastAsk(new_products=(NewProduct("k1", "Fruit"),)))
+    assert new.title == "Kiwi"
+    np.testing.assert_array_equal(kiwi.values, new.values)
+    found, _, notes = forecasts.order(OrderAsk("k1", 0, 7))
+    assert found.source == "category" and "sell like a product of Fruit" in notes[0]
+    with pytest.raises(UnknownName, match=r"series\.0: no series 'k3'"):
+        forecasts.answer(ForecastAsk(("k3",)))
 
 
 def test_drivers_are_those_of_what_was_asked(forecasts: Forecasts, demand_tables: Tables) -> None:
@@ -252,6 +369,8 @@ def test_a_product_stands_for_all_its_series(demand_tables: Tables, predict_dema
     queries = demand_tables[0].with_columns(product_id=pl.lit("p") + pl.col("series_id").str.slice(0, 5))
     forecasts = Forecasts(predict_demand, queries, demand_tables[1])
     assert [each.series_id for each in forecasts.answer(ForecastAsk(("pbread",)))] == ["bread-1", "bread-2"]
+    new = forecasts.answer(ForecastAsk(new_products=(NewProduct("pbread", "Fruit"),)))
+    assert [(each.series_id, each.source) for each in new] == [("bread-1", "series"), ("bread-2", "series")]
     plan = Planned("pbread", SECOND, (("mailer", 1.0),))
     promoted = forecasts.answer(ForecastAsk(("pbread",), promotions=(plan,)))
     assert [each.values[1, 1] for each in promoted] == [60, 100]

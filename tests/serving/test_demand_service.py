@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import polars as pl
@@ -17,6 +21,8 @@ from starlette.testclient import TestClient
 from components import releases
 from components.core.artifacts import seal, write_json
 from components.core.bundle import FORMAT
+from components.core.errors import DataError
+from components.demand.answer.ask import Forecast, ForecastAsk
 from components.demand.answer.drivers import Driver
 from components.demand.answer.forecasts import Forecasts
 from serving.demand_schemas import (
@@ -67,7 +73,7 @@ def trivial(predict_demand: Predict) -> Iterator[None]:
             predict_demand,
             queries,
             categories,
-            explain=lambda panel: [[Driver("season", 3.004, "a season of 3 units")]] * panel.horizon,
+            explain=lambda panel: [([Driver("season", 3.004, "a season of 3 units")],) * panel.horizon] * len(panel),
         )
 
     with pytest.MonkeyPatch.context() as patch:
@@ -214,12 +220,13 @@ def test_an_unknown_name_is_a_404_with_the_nearest(
         ),
         (
             {"series": ["fruit-1"], "promotions": [{"series_id": "fruit-1", "week": "2025-07-07", "discount": 0.2}]},
-            "promotions.0.discount",
+            "promotions.0",
         ),
         (
             {"series": ["fruit-1"], "promotions": [{"series_id": "fruit-1", "week": "2025-07-07", "campaign": "x"}]},
             "promotions.0.campaign",
         ),
+        ({"series": ["fruit-1"], "x" * 5000: 1}, "x" * 60 + "..."),
         ([1], "body"),
     ],
 )
@@ -268,6 +275,24 @@ def test_a_model_that_fails_is_a_503_that_says_what_to_do(client: TestClient, mo
     assert "ZeroDivisionError" in problem["problem"] and "roll back" in problem["remedy"]
 
 
+def test_an_answer_that_cannot_be_written_is_no_500(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = Forecasts.answer
+
+    def nan(forecasts: Forecasts, ask: ForecastAsk) -> list[Forecast]:
+        return [replace(each, values=each.values * math.nan) for each in answer(forecasts, ask)]
+
+    monkeypatch.setattr(Forecasts, "answer", nan)
+    problem = refused(client.post("/demand/forecast", json={"series": ["fruit-1"]}), 503)
+    assert "ValueError" in problem["problem"]
+
+
+def test_more_series_than_can_be_explained_are_a_422(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.demand.answer.scope.MOST_EXPLAINED", 1)
+    asked = {"series": ["fruit-1", "fruit-2"], "explain": True}
+    problem = refused(client.post("/demand/forecast", json=asked), 422)
+    assert (problem["field"], "at most 1 series" in problem["problem"]) == ("explain", True)
+
+
 def test_demand_alone_makes_the_service_ready(client: TestClient) -> None:
     assert client.get("/readyz").status_code == 200
     assert "APPS=recommendation" in refused(client.post("/recommend", json={}), 503)["remedy"]
@@ -297,6 +322,32 @@ def test_a_release_that_cannot_be_loaded_is_not_ready_but_the_other_answers(
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.05)
     assert client.post("/demand/order", json=ORDER).status_code == 200
+
+
+def test_who_waits_for_a_forecaster_leaves_recommend_its_threads(
+    released: str, demand_bundle: Path, trivial: None, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More orders wait for a slow model than the service's common threads are."""
+    release(demand_bundle)
+    go_on, begun = Event(), []
+
+    def slow(*_: object) -> None:
+        begun.append(1)
+        go_on.wait(20)
+        raise DataError("series_id: expected patience; wait")
+
+    monkeypatch.setattr(Forecasts, "order", slow)
+    client = start()
+    with ThreadPoolExecutor(40) as crowd:
+        orders = [crowd.submit(client.post, "/demand/order", json=ORDER) for _ in range(40)]
+        until = time.monotonic() + 10
+        while not begun:
+            assert time.monotonic() < until, "no order came through"
+            time.sleep(0.01)
+        session = client.post("/recommend", json={"recent_products": ["p1", "p2"]})
+        go_on.set()
+        assert session.status_code == 200
+        assert {order.result().status_code for order in orders} == {422}
 
 
 def test_the_key_is_asked_for(

@@ -11,6 +11,13 @@ import numpy as np
 from components.core.errors import DataError
 from components.demand.answer.drivers import Driver
 
+SHOWN = 60  # characters of a wrong name that an error repeats
+
+
+def shown(name: str) -> str:
+    """A name that somebody sent, quoted, and cut where it is long."""
+    return repr(name if len(name) <= SHOWN else f"{name[:SHOWN]}...")
+
 
 class UnknownName(DataError):
     """The release knows no series, product or category of that name; `nearest` are (id, title) like it."""

@@ -8,7 +8,7 @@ quantiles are put in order and cut at 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,29 +36,28 @@ class Driver:
     words: str
 
 
-def explain(model: Gbm, panel: Panel, row: int, step: int) -> list[Driver]:
-    """What moved the median forecast of row `row`, `step` periods ahead (1 = the first); level first, then by size.
+Explained = tuple[list[Driver], ...]  # of one series, by period ahead
 
-    Groups that move nothing are left out; raises IndexError outside the panel. A series without a history has its
-    category's level and the plan's effect only.
+
+def explain(model: Gbm, panel: Panel) -> list[Explained]:
+    """What moved the median of each row in each period ahead; level first, then by size.
+
+    All rows and periods at once, since the booster takes as long to start as to answer. Groups that move nothing are
+    left out. A series without a history has its category's level and the plan's effect only.
     """
-    if not (0 <= row < len(panel) and 1 <= step <= panel.horizon):
-        raise IndexError(f"expected a row below {len(panel)} and a step of 1 to {panel.horizon}, got {row} and {step}")
-    one = single(panel, row)
-    planned = [name for name in _promotions(one) if one.future[0, step - 1, one.known_names.index(name)] > 0]
-    bare = without_promotions(one)
-    units = _parts(model, bare, step) if np.isfinite(one.y).any() else {"level": _median(model, bare, step)}
-    units["promotion"] = units.get("promotion", 0.0) + _median(model, one, step) - _median(model, bare, step)
-    words = _words(planned, panel.period_days)
-    drivers = [Driver(name, units[name], words[name](units[name])) for name in GROUPS if abs(units.get(name, 0)) > 0]
-    return sorted(drivers, key=lambda driver: (driver.group != "level", -abs(driver.units)))
-
-
-def single(panel: Panel, row: int) -> Panel:
-    """The panel of one row."""
-    rows = slice(row, row + 1)
-    parts = {name: getattr(panel, name)[rows] for name in ("queries", "series_ids", "origins", "y", "known", "future")}
-    return replace(panel, **parts, past=panel.past[rows], static=panel.static[rows], classes=panel.classes[rows])
+    bare = without_promotions(panel)
+    medians, unpromoted = _medians(model, panel), _medians(model, bare)
+    new = ~np.isfinite(panel.y).any(axis=1)
+    units = _parts(model, bare) if not new.all() else {group: np.zeros_like(medians) for group in GROUPS}
+    for group, each in units.items():
+        each[new] = unpromoted[new] if group == "level" else 0.0
+    units["promotion"] += medians - unpromoted
+    planned = _planned(panel)
+    return [
+        tuple(_told({group: float(each[row, step]) for group, each in units.items()}, names, panel.period_days)
+              for step, names in enumerate(planned[row]))
+        for row in range(len(panel))
+    ]  # fmt: skip
 
 
 def without_promotions(panel: Panel) -> Panel:
@@ -77,27 +76,36 @@ def _is_promotion(name: str) -> bool:
     return name.split("_")[0] in PROMOTIONS and not name.endswith(RIVALS)
 
 
-def _promotions(panel: Panel) -> list[str]:
-    """Kinds, without their codes."""
-    return [name for name in PROMOTIONS if name in panel.known_names]
+def _planned(panel: Panel) -> list[list[list[str]]]:
+    """Of each row and period ahead, the kinds of promotion (without their codes) that are planned."""
+    kinds = [(name, panel.known_names.index(name)) for name in PROMOTIONS if name in panel.known_names]
+    return [[[name for name, place in kinds if step[place] > 0] for step in row] for row in panel.future]
+
+
+def _told(units: Mapping[str, float], planned: Sequence[str], period_days: int) -> list[Driver]:
+    words = _words(planned, period_days)
+    drivers = [Driver(name, units[name], words[name](units[name])) for name in GROUPS if abs(units[name]) > 0]
+    return sorted(drivers, key=lambda driver: (driver.group != "level", -abs(driver.units)))
 
 
 def _middle(model: Gbm) -> int:
     return int(np.abs(model.quantiles - 0.5).argmin())
 
 
-def _median(model: Gbm, panel: Panel, step: int) -> float:
-    return float(model.forecast(panel)[0, step - 1, _middle(model)])
+def _medians(model: Gbm, panel: Panel) -> np.ndarray:
+    """(n, horizon)."""
+    answer: np.ndarray = model.forecast(panel)[:, :, _middle(model)]
+    return answer
 
 
-def _parts(model: Gbm, panel: Panel, step: int) -> dict[str, float]:
-    """Units by group; the first guess and the booster's expected value are part of the level."""
+def _parts(model: Gbm, panel: Panel) -> dict[str, np.ndarray]:
+    """Units (n, horizon) by group; the first guess and the booster's expected value are part of the level."""
     x, scale = model.rows(panel)
-    parts = model.contributions(x[step - 1 : step], _middle(model))[0] * scale[0]
-    found: dict[str, float] = {"level": float(parts[-1])}
-    for name, units in zip(model.names, parts[:-1], strict=True):
-        group = group_of(name)
-        found[group] = found.get(group, 0.0) + float(units)
+    parts = model.contributions(x, _middle(model)).reshape(len(panel), panel.horizon, -1) * scale[:, None, None]
+    found = {group: np.zeros(parts.shape[:2]) for group in GROUPS}
+    found["level"] += parts[:, :, -1]
+    for number, name in enumerate(model.names):
+        found[group_of(name)] += parts[:, :, number]
     return found
 
 
@@ -121,4 +129,4 @@ def _words(planned: Sequence[str], period_days: int) -> dict[str, Callable[[floa
     }
 
 
-__all__ = ["Driver", "explain", "group_of"]
+__all__ = ["Driver", "Explained", "explain", "group_of"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
@@ -21,20 +20,23 @@ from components.core.artifacts import load_array, save_arrays
 from components.core.bundle import Bundle, load_bundle
 from components.core.errors import DataError, ModelError
 from components.core.params import parse
-from components.demand.answer.ask import Forecast, ForecastAsk, OrderAsk
-from components.demand.answer.drivers import Driver, explain
+from components.demand.answer.ask import Forecast, ForecastAsk, OrderAsk, shown
+from components.demand.answer.drivers import Explained, explain
 from components.demand.answer.expected import Expected, Whose, at_levels, forecast
-from components.demand.answer.order import OrderParams, Proposal, Terms, critical_ratio, propose
+from components.demand.answer.order import OrderParams, Proposal, propose
+from components.demand.answer.scope import Scope, check_size
 from components.demand.answer.siblings import Siblings, drivers_of
 from components.demand.answer.targets import Target, Targets
-from components.demand.answer.what_if import Plan, by_step, code_mix, known_names, planned, plans_of
+from components.demand.answer.terms import terms_of
+from components.demand.answer.what_if import Plan, by_step, code_mix, planned, plans_of, ranges_of
 from components.demand.features.panel import Panel
 from components.demand.models.gbm import Gbm
 
-REMEMBERED = 1024  # what-ifs, each a few numbers: a buyer's page asks the same again while others change
+REMEMBERED, FEW = 256, 20  # what-ifs of a few series: a buyer's page asks the same again while others change
+QUICK_NUMBERS = 2000  # an answer of so many takes no longer than to hand it over to another thread
 
 Predict = Callable[[pl.DataFrame], pl.DataFrame]  # queries -> score table
-Explain = Callable[[Panel], list[list[Driver]]]  # a panel of one row -> the drivers of each period ahead
+Explain = Callable[[Panel], list[Explained]]  # one for each row
 Asked = tuple[int, Plan]  # a row and what is planned for it
 
 
@@ -49,16 +51,18 @@ class Forecasts:
         order: OrderParams | None = None,
         explain: Explain | None = None,
         ready: dict[Whose, np.ndarray] | None = None,
+        catalogue: pl.DataFrame | None = None,
     ) -> None:
         self._predict, self._explain, self.order_params = predict, explain, order or OrderParams()
         self.horizon, self.period_days = int(queries["horizon"][0]), int(queries["period_days"][0])
         self.levels = np.array(queries["quantiles"][0].to_list(), np.float64)
-        self.known, self._mix = known_names(queries), code_mix(queries)
+        self._scope = Scope(self.horizon, self.levels)
+        self.known, self._mix = ranges_of(queries), code_mix(queries)
         self._lock = threading.Lock()
         frames: dict[Whose, pl.DataFrame] = {"series": queries, "category": categories}
         values = ready or {whose: self._forecast(frame) for whose, frame in frames.items()}
         self.expected = {whose: Expected.of(frame, values[whose]) for whose, frame in frames.items()}
-        self._targets = Targets(self.expected["series"], self.expected["category"])
+        self._targets = Targets(self.expected["series"], self.expected["category"], catalogue)
         self._siblings = Siblings(self.expected["series"], self.levels)
         self._what_if = lru_cache(REMEMBERED)(self._planned)
 
@@ -75,7 +79,7 @@ class Forecasts:
         from components.demand.features.folds import pool_of
 
         folder, params = bundle.folder, bundle.manifest.get("params") or {}
-        lies_ready = (folder / "forecasts").is_dir()
+        lies_ready, catalogue = (folder / "forecasts").is_dir(), folder / "catalogue.parquet"
         return cls(
             lambda queries: bundle.predict(queries, pool_of(queries)),
             pl.read_parquet(folder / "queries.parquet"),
@@ -88,6 +92,7 @@ class Forecasts:
             }
             if lies_ready
             else None,
+            catalogue=pl.read_parquet(catalogue) if catalogue.is_file() else None,
         )
 
     def save(self, folder: Path) -> None:
@@ -98,87 +103,49 @@ class Forecasts:
         """Load what the first what-if would otherwise wait for."""
         self._forecast(self.expected["series"].frame[:1])
 
-    @staticmethod
-    def is_ready(ask: ForecastAsk) -> bool:
-        """Whether the answer lies ready, so that no model needs to be asked."""
-        return not (ask.promotions or ask.explain or ask.new_products)
+    def is_quick(self, ask: ForecastAsk) -> bool:
+        """Whether the answer lies ready and is short, so that no model needs to be asked and nobody waits for it."""
+        if ask.promotions or ask.explain:
+            return False
+        return self._targets.count(ask) * self.horizon * len(ask.quantiles or self.levels) <= QUICK_NUMBERS
 
     def answer(self, ask: ForecastAsk) -> list[Forecast]:
         """One forecast per series, in the order asked; raises UnknownName, or DataError naming the field."""
-        horizon, levels = self._horizon(ask.horizon), self._levels(ask.quantiles)
+        horizon, levels = self._scope.periods(ask.horizon), self._scope.quantiles(ask.quantiles)
         targets = self._targets.of(ask)
+        check_size(len(targets), horizon, len(levels), ask.explain)
+        return self._answered(targets, ask, horizon, levels)
+
+    def _answered(
+        self, targets: Sequence[Target], ask: ForecastAsk, horizon: int, levels: np.ndarray
+    ) -> list[Forecast]:
         weeks = {target.series_id: self.expected[target.source].weeks(target.row) for target in targets}
         plans = plans_of(ask.promotions, weeks, self._targets.series_of, self.known)
-        values = self._values([(target, plans[target.series_id]) for target in targets])
-        found = []
-        for target, each in zip(targets, values, strict=True):
-            drivers = self._drivers(target, plans[target.series_id], each) if ask.explain else None
-            until = weeks[target.series_id][:horizon]
-            units = at_levels(each[:horizon], self.levels, levels)
-            found.append(
-                Forecast(target.series_id, target.title, target.source, target.category, self.period_days,
-                         tuple(until), tuple(levels.tolist()), units, drivers and drivers[:horizon])
-            )  # fmt: skip
-        return found
+        asked = [(target, plans[target.series_id]) for target in targets]
+        values = self._values(asked)
+        drivers = self._drivers(asked, values) if ask.explain else [None] * len(targets)
+        return [
+            Forecast(
+                target.series_id, target.title, target.source, target.category, self.period_days,
+                tuple(weeks[target.series_id][:horizon]), tuple(levels.tolist()),
+                at_levels(each[:horizon], self.levels, levels), why and why[:horizon],
+            )
+            for target, each, why in zip(targets, values, drivers, strict=True)
+        ]  # fmt: skip
 
     def order(self, ask: OrderAsk) -> tuple[Forecast, Proposal, list[str]]:
         """The series' forecast, what to order, and what the buyer must know of how it was found."""
         if ask.new_product is None:
-            several = [target.series_id for target in self._targets.named(ask.series_id, "series_id")]
-            if len(several) > 1:
-                raise DataError(f"series_id: expected one series, got a product of {len(several)}; name one of them, "
-                                f"such as {', '.join(several[:5])}")  # fmt: skip
-            asked = ForecastAsk((several[0],), promotions=ask.promotions)
+            targets = self._targets.named(ask.series_id, "series_id")
         else:
-            asked = ForecastAsk(new_products=(ask.new_product,), promotions=ask.promotions)
-        (found,) = self.answer(asked)
-        terms, notes = self._terms(ask, found)
+            targets = self._targets.new(ask.new_product, "")
+        if len(targets) > 1:
+            raise DataError(f"series_id: expected one series, got a product of {len(targets)}; name one of them, "
+                            f"such as {', '.join(target.series_id for target in targets[:5])}")  # fmt: skip
+        (found,) = self._answered(targets, ForecastAsk(promotions=ask.promotions), self.horizon, self.levels)
+        terms, notes = terms_of(ask, found, self.horizon, self.order_params)
         correlation = self.order_params.week_correlation
         return found, propose(found.values, self.levels, self.period_days, terms, correlation), notes
-
-    def _terms(self, ask: OrderAsk, found: Forecast) -> tuple[Terms, list[str]]:
-        """What the arithmetic needs, and notes on what was assumed."""
-        review = self.order_params.review_days if ask.review_days is None else ask.review_days
-        first, limit = found.weeks[0], self.horizon * self.period_days
-        beyond = first + timedelta(days=limit)
-        day = (ask.day - first).days if ask.day else 0
-        if not 0 <= day < limit:
-            raise DataError(
-                f"day: expected one from {first} on and before {beyond}, which the release forecasts, got {ask.day}; "
-                "correct it, or release anew on fresher data"
-            )
-        notes = []
-        if day + ask.lead_time_days + review > limit:
-            notes.append(f"the release forecasts {limit} days; from {beyond} on, demand is taken to go on as before")
-        if found.source == "category":
-            notes.append(f"no history of its own: taken to sell like a product of {found.category}")
-        return Terms(ask.on_hand, ask.on_order, ask.lead_time_days, review, self._service(ask),
-                     ask.pack_size, ask.minimum_order, day), notes  # fmt: skip
-
-    def _service(self, ask: OrderAsk) -> float:
-        if ask.costs is not None:
-            return critical_ratio(*ask.costs)
-        return self.order_params.service_level if ask.service_level is None else ask.service_level
-
-    def _horizon(self, wanted: int | None) -> int:
-        if wanted is not None and wanted > self.horizon:
-            raise DataError(
-                f"horizon: expected at most {self.horizon}, for which the release was trained, got {wanted}; "
-                "ask for fewer, or raise demand.split.horizon and train again"
-            )
-        return wanted or self.horizon
-
-    def _levels(self, wanted: tuple[float, ...] | None) -> np.ndarray:
-        if not wanted:
-            return self.levels
-        low, high = self.levels[0], self.levels[-1]
-        outside = [level for level in wanted if not low <= level <= high]
-        if outside:
-            raise DataError(
-                f"quantiles: expected levels from {low:g} to {high:g}, for which the release was trained, "
-                f"got {outside[0]:g}; ask within, or widen demand.features.quantiles and train again"
-            )
-        return np.unique(wanted)
 
     def _values(self, asked: Sequence[tuple[Target, Plan]]) -> list[np.ndarray]:
         """(horizon, n_quantiles) of each target; models are asked once for all that is planned differently."""
@@ -186,7 +153,8 @@ class Forecasts:
         for whose in self.expected:
             pairs = tuple(dict.fromkeys((each.row, plan) for each, plan in asked if each.source == whose and plan))
             if pairs:
-                replies |= {(whose, pair): each for pair, each in zip(pairs, self._what_if(whose, pairs), strict=True)}
+                what_if = self._what_if if len(pairs) <= FEW else self._planned
+                replies |= {(whose, pair): each for pair, each in zip(pairs, what_if(whose, pairs), strict=True)}
         found = []
         for target, plan in asked:
             as_is = self.expected[target.source].values[target.row]
@@ -197,10 +165,15 @@ class Forecasts:
     def _stand_in(self, target: Target, as_is: np.ndarray, values: np.ndarray) -> np.ndarray:
         """One product of its category, as such products spread, lifted as a promotion lifts their mean."""
         spread = self._siblings.values(target.category)
-        if spread is None:
-            return values
         before, after = as_is.mean(axis=1), values.mean(axis=1)
-        return spread * np.divide(after, before, out=np.ones(len(values)), where=before > 0)[:, None]
+        lift = np.divide(after, before, out=np.ones(len(values)), where=before > 0)
+        found = values if spread is None else spread * lift[:, None]
+        if not np.isfinite(found).all():
+            raise DataError(
+                f"{target.field}: no model of the release can forecast {shown(target.series_id)}, nor its category "
+                f"{shown(target.category or '')}; leave it out, or name a category that sells"
+            )
+        return found
 
     def _planned(self, whose: Whose, pairs: tuple[Asked, ...]) -> np.ndarray:
         """(n, horizon, n_quantiles) of rows under what is planned for each."""
@@ -216,16 +189,26 @@ class Forecasts:
         chosen = self.expected[whose].frame[[row for row, _ in pairs]]
         return planned(chosen, [by_step(plan) for _, plan in pairs], self._mix)
 
-    def _drivers(self, target: Target, plan: Plan, values: np.ndarray) -> tuple[list[Driver], ...]:
-        if target.source == "category":
-            as_is = self.expected["category"].values[target.row]
-            usual, middle = self._stand_in(target, as_is, as_is), int(np.abs(self.levels - 0.5).argmin())
-            return drivers_of(target.category or "", usual[:, middle], values[:, middle], self.period_days)
+    def _drivers(self, asked: Sequence[tuple[Target, Plan]], values: Sequence[np.ndarray]) -> list[Explained]:
+        """Of each target; the model that explains is asked once for all series."""
+        pairs = [(target.row, plan) for target, plan in asked if target.source == "series"]
+        of_series = iter(self._explained(pairs) if pairs else [])
+        return [
+            next(of_series) if target.source == "series" else self._of_category(target, each)
+            for (target, _), each in zip(asked, values, strict=True)
+        ]
+
+    def _explained(self, pairs: Sequence[Asked]) -> list[Explained]:
         if self._explain is None:
             raise DataError("explain: no model of this release can tell what drives a forecast; leave it out")
-        panel = Panel.of(self._rows(target.source, [(target.row, plan)]))
+        panel = Panel.of(self._rows("series", pairs))
         with self._lock:
-            return tuple(self._explain(panel))
+            return self._explain(panel)
+
+    def _of_category(self, target: Target, values: np.ndarray) -> Explained:
+        as_is = self.expected["category"].values[target.row]
+        usual, middle = self._stand_in(target, as_is, as_is), int(np.abs(self.levels - 0.5).argmin())
+        return drivers_of(target.category or "", usual[:, middle], values[:, middle], self.period_days)
 
     def _forecast(self, queries: pl.DataFrame) -> np.ndarray:
         with self._lock:  # models are not promised to answer two threads at once
@@ -240,7 +223,7 @@ def _explainer(bundle: Bundle) -> Explain | None:
     if not isinstance(model, Gbm):
         return None
     gbm = model
-    return lambda panel: [explain(gbm, panel, 0, step) for step in range(1, panel.horizon + 1)]
+    return lambda panel: explain(gbm, panel)
 
 
 def request_milliseconds(forecasts: Forecasts, n: int = 20) -> float:

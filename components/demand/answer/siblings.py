@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.demand.answer.drivers import Driver
+from components.demand.answer.drivers import Driver, Explained
 from components.demand.answer.expected import Expected
 from components.demand.answer.order import quantile_function
 
@@ -50,7 +50,7 @@ class Siblings:
         return level_of, np.quantile(ratios.transpose(1, 0, 2).reshape(ratios.shape[1], -1), levels, axis=1).T
 
 
-def drivers_of(category: str, usual: np.ndarray, now: np.ndarray, period_days: int) -> tuple[list[Driver], ...]:
+def drivers_of(category: str, usual: np.ndarray, now: np.ndarray, period_days: int) -> Explained:
     """What moves a product without a history, per period: its category's level, and what is planned for it."""
     period, found = "day" if period_days == 1 else "week", []
     for level, units in zip(usual.tolist(), now.tolist(), strict=True):

@@ -9,19 +9,23 @@ import numpy as np
 import polars as pl
 
 from components.core.errors import DataError
-from components.demand.answer.ask import Planned
+from components.demand.answer.ask import Planned, shown
 from components.demand.features.placements import PLACEMENTS
 
 Plan = tuple[tuple[int, str, float], ...]  # of one series: step ahead, covariate, value; sorted
 Changes = Mapping[int, Mapping[str, float]]  # step ahead -> covariate -> value
 Mix = dict[str, float]  # column of a placement's code -> its share of that placement
+Ranges = Mapping[str, tuple[float, float]]  # covariate -> least and greatest value that is known
+
+SHARES = (*PLACEMENTS, "campaign")  # begin the names of covariates that are shares of stores or customers
+BEYOND = 10  # times what the history has seen, and nobody can have meant it
 
 
 def plans_of(
     promotions: Sequence[Planned],
     weeks: Mapping[str, list[date]],
     series_of: Mapping[str, Sequence[str]],
-    known: Sequence[str],
+    known: Ranges,
 ) -> dict[str, Plan]:
     """The plan of each series in `weeks`; where two say the same thing, the later one counts.
 
@@ -33,7 +37,9 @@ def plans_of(
         where = f"promotions.{number}"
         meant = [name for name in (plan.series_id, *series_of.get(plan.series_id, ())) if name in weeks]
         if not meant:
-            raise DataError(f"{where}.series_id: {plan.series_id!r} is not asked for; name it among the series too")
+            raise DataError(
+                f"{where}.series_id: {shown(plan.series_id)} is not asked for; name it among the series too"
+            )
         possible = weeks[meant[0]]
         if plan.week not in possible:
             raise DataError(
@@ -46,14 +52,35 @@ def plans_of(
     return {name: tuple((*key, value) for key, value in sorted(each.items())) for name, each in found.items()}
 
 
-def _plannable(name: str, value: float, known: Sequence[str], where: str) -> float:
+def _plannable(name: str, value: float, known: Ranges, where: str) -> float:
     if name not in known:
         names = ", ".join(known) or "none"
-        raise DataError(f"{where}.{name}: no such covariate is known in advance; name one of these: {names}")
-    if not np.isfinite(value) or value < 0 or (is_share(name) and value > 1):
-        wanted = "a share of stores, 0 to 1" if is_share(name) else "a number, 0 or more"
-        raise DataError(f"{where}.{name}: expected {wanted}, got {value:g}; correct it")
+        raise DataError(f"{where}: no covariate {shown(name)} is known in advance; name one of these: {names}")
+    low, high = _bounds(name, *known[name])
+    if not low <= value <= high:  # so is NaN refused
+        raise DataError(f"{where}.{name}: expected {_wanted(name, *known[name])}, got {value:g}; correct it")
     return float(value)
+
+
+def _bounds(name: str, least: float, greatest: float) -> tuple[float, float]:
+    """A share lies within 0 and 1; of what else may be planned, the history says how large it can be."""
+    if _is_share(name, greatest):
+        return 0.0, 1.0
+    usual = max(greatest - least, abs(least), abs(greatest)) or 1.0
+    most = float(np.finfo(np.float32).max)  # models compute in it
+    return max(least - BEYOND * usual, -most), min(greatest + BEYOND * usual, most)
+
+
+def _wanted(name: str, least: float, greatest: float) -> str:
+    if _is_share(name, greatest):
+        return "a share, 0 to 1"
+    low, high = _bounds(name, least, greatest)
+    return f"{low:g} to {high:g} where the history has {least:g} to {greatest:g}"
+
+
+def _is_share(name: str, greatest: float) -> bool:
+    """A shop's own table may give such a name to something larger."""
+    return name.split("_")[0] in SHARES and greatest <= 1
 
 
 def by_step(plan: Plan) -> dict[int, dict[str, float]]:
@@ -69,15 +96,19 @@ def known_names(queries: pl.DataFrame) -> list[str]:
     return [name.removeprefix("known_") for name in queries.columns if name.startswith("known_")]
 
 
-def is_share(name: str) -> bool:
-    """Whether a covariate is a share of stores, 0 to 1."""
-    return name.split("_")[0] in PLACEMENTS
+def ranges_of(queries: pl.DataFrame) -> dict[str, tuple[float, float]]:
+    """Least and greatest known value of each covariate that may be planned; 0 where nothing is known."""
+    found = {}
+    for name in known_names(queries):
+        lists = queries[f"known_{name}"].list
+        found[name] = (float(lists.min().min() or 0), float(lists.max().max() or 0))  # type: ignore[arg-type]
+    return found
 
 
 def code_mix(queries: pl.DataFrame) -> Mix:
     """How each placement's codes have shared in it so far, over all rows; empty where there are no codes."""
     known = known_names(queries)
-    sums = {name: _past_sum(queries, name) for name in known if is_share(name)}
+    sums = {name: _past_sum(queries, name) for name in known if name.split("_")[0] in PLACEMENTS}
     return {
         code: sums[code] / sums[kind] for kind in PLACEMENTS for code in codes_of(kind, known) if sums.get(kind, 0) > 0
     }
