@@ -217,3 +217,30 @@ def test_shop_of_anonymous_baskets_alone(name: str, problems) -> None:
     except DoesNotFit:
         return
     assert answer["score"].is_finite().all()
+
+
+every_forecaster = pytest.mark.parametrize("name", model_names("demand"))
+
+
+def with_a_history(queries: pl.DataFrame) -> pl.DataFrame:
+    """What is forecast from sales, and not from what others like it sell."""
+    return queries.filter(pl.col("y").list.drop_nulls().list.len() > 0)
+
+
+@every_forecaster
+def test_quantiles_are_in_order_and_never_negative(name: str, problems, fitted) -> None:
+    answer = fitted("demand", name).predict(problems["demand"].strange)
+    assert answer["score"].min() >= 0
+    ordered = answer.sort("query", "week", "quantile")
+    steps = ordered.select(step=pl.col("score").diff().over("query", "week"))["step"].drop_nulls()
+    assert len(steps) == 2 * answer.height / 3 and steps.min() >= 0
+
+
+@every_forecaster
+def test_eight_times_the_sales_are_forecast_as_eight_times_as_much(name: str, problems, fitted) -> None:
+    """A power of two changes no digit, so neither may it change what is forecast."""
+    queries, model = with_a_history(problems["demand"].strange), fitted("demand", name)
+    usual = model.predict(queries)
+    scaled = model.predict(queries.with_columns(y=pl.col("y").list.eval(pl.element() * 8)))
+    assert usual["score"].sum() > 0
+    assert_frame_equal(scaled, usual.with_columns(pl.col("score") * 8), rel_tol=1e-5, abs_tol=1e-6)

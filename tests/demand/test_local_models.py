@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 import components.demand.local as local
 from components.core.errors import NotFitted
-from components.core.model import make_model
+from components.core.model import make_model, model_class, model_names
 from components.demand.features.panel import Panel
 from components.demand.local import mean_trace, trace_each, trailing_mean, widening
 from components.demand.models.seasonal_naive import season_trace
 from components.demand.spread import Trace, recency, spread, weighted_quantiles
 
-NAMES = ["ets", "moving_average", "npts", "seasonal_naive", "theta", "tsb"]
+NAMES = [name for name in model_names("demand") if issubclass(model_class("demand", name), local.Local)]
 every_local = pytest.mark.parametrize("name", NAMES)
 NAN = float("nan")
 Frame = Callable[..., pl.DataFrame]

@@ -15,17 +15,18 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from components.core.errors import DoesNotFit, ModelError, NotFitted
-from components.core.model import Model, make_model
+from components.core.model import Model, make_model, model_class, model_names
 from components.demand.features.panel import Panel, series_scale
 from components.demand.models.nhits import NhitsParams
-from components.demand.network import pinball
+from components.demand.network import Network, pinball
 from components.demand.network_response import Response
 from components.demand.network_windows import Layout, lessons, questions
 
-NETWORKS = ("nhits", "tft")
-QUICK: dict[str, dict[str, Any]] = {
-    "nhits": {"n_nets": 1, "max_steps": 120, "batch": 64, "hidden": 32, "learning_rate": 0.01},
-    "tft": {"n_nets": 1, "max_steps": 60, "batch": 64, "hidden": 8, "heads": 2, "learning_rate": 0.02},
+NETWORKS = [name for name in model_names("demand") if issubclass(model_class("demand", name), Network)]
+FEW: dict[str, Any] = {"n_nets": 1, "max_steps": 120, "batch": 64, "learning_rate": 0.01}
+QUICK: dict[str, dict[str, Any]] = {  # beside FEW, of architectures that have something to make smaller
+    "nhits": {"hidden": 32},
+    "tft": {"max_steps": 60, "hidden": 8, "heads": 2, "learning_rate": 0.02},
 }
 HORIZON, LENGTH, N_SERIES = 2, 20, 16
 LEVELS = [0.1, 0.5, 0.9]
@@ -61,7 +62,7 @@ def table(units: np.ndarray, mailer: np.ndarray) -> pl.DataFrame:
 
 
 def quick(name: str, **values: Any) -> Model:
-    return make_model("demand", name, QUICK[name] | values)
+    return make_model("demand", name, FEW | QUICK.get(name, {}) | values)
 
 
 @pytest.fixture(scope="module")
