@@ -37,8 +37,8 @@ class GbmParams(Params):
     learning_rate: float = Field(0.1, gt=0, le=1)
     n_leaves: int = Field(20, ge=2, description="More learn single series by heart.")
     min_rows_per_leaf: int = Field(40, ge=1)
-    feature_share: float = Field(0.4, gt=0, le=1)
-    row_share: float = Field(0.4, gt=0, le=1)
+    feature_fraction: float = Field(0.4, gt=0, le=1)
+    row_fraction: float = Field(0.4, gt=0, le=1)
     min_history: int = Field(8, ge=1, description="Periods before the first origin that is learned from.")
     max_rows: int = Field(250_000, ge=1, description="Of origins and steps, evenly, as many as give so many rows.")
     max_codes: int = Field(16, ge=0, description="A static of more codes is no feature: trees learn it by heart.")
@@ -167,8 +167,8 @@ class Gbm(Forecaster):
             "alpha": float(level),
             "learning_rate": params.learning_rate,
             "num_leaves": params.n_leaves,
-            "feature_fraction": params.feature_share,
-            "bagging_fraction": params.row_share,
+            "feature_fraction": params.feature_fraction,
+            "bagging_fraction": params.row_fraction,
             "bagging_freq": 1,
             "lambda_l2": 1.0,
             "seed": params.seed + bag,
