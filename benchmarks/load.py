@@ -17,19 +17,18 @@ import numpy as np
 CONNECTIONS = 32
 
 
-def timed(port: int, bodies: Sequence[dict[str, Any]], per_second: float) -> np.ndarray:
+def timed(port: int, bodies: Sequence[dict[str, Any]], per_second: float, path: str = "/recommend") -> np.ndarray:
     """Milliseconds from each request's scheduled moment to its whole answer; raises where one is no 200."""
-    return asyncio.run(_timed(port, bodies, per_second))
+    return asyncio.run(_timed(port, [_request(path, body) for body in bodies], per_second))
 
 
-async def _timed(port: int, bodies: Sequence[dict[str, Any]], per_second: float) -> np.ndarray:
+async def _timed(port: int, requests: Sequence[bytes], per_second: float) -> np.ndarray:
     idle: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
     for _ in range(CONNECTIONS):
         idle.put_nowait(await asyncio.open_connection("127.0.0.1", port))
     began = time.perf_counter() + 0.1
     asked = [
-        asyncio.create_task(_ask(idle, _request(body), began + number / per_second))
-        for number, body in enumerate(bodies)
+        asyncio.create_task(_ask(idle, request, began + number / per_second)) for number, request in enumerate(requests)
     ]
     found = await asyncio.gather(*asked)
     while not idle.empty():
@@ -56,7 +55,7 @@ async def _ask(
     return took
 
 
-def _request(body: dict[str, Any]) -> bytes:
+def _request(path: str, body: dict[str, Any]) -> bytes:
     content = json.dumps(body).encode()
-    lines = ("POST /recommend HTTP/1.1", "host: localhost", "content-type: application/json")
+    lines = (f"POST {path} HTTP/1.1", "host: localhost", "content-type: application/json")
     return "\r\n".join((*lines, f"content-length: {len(content)}", "", "")).encode() + content

@@ -5,7 +5,8 @@ python -m benchmarks.speed --only latency --json FILE
 python -m benchmarks.speed --only sequences --sequences FILE --minutes 20
 
 latency    POST /recommend of the live release beside BentoML's own empty endpoint, at 100 requests
-           a second (open loop), in turns so that both meet the same machine
+           a second (open loop), in turns so that both meet the same machine; the endpoints of
+           demand, where it is released, at 10 a second
 scoring    ten items of the whole catalogue for every customer: our ALS beside implicit's `recommend`
            on the same factors; and the released ensemble with all that belongs to it
 featurise  candidates and features of one fold beside plain pandas (recency, frequency, gaps and
@@ -91,8 +92,33 @@ def latency(answerer: Answerer) -> list[Row]:
             for name, (service, share) in asked.items():
                 taken = timed(ports[service], _bodies(answerer, random, share), RATE)
                 found[name] += [taken] if turn else []  # the first turn warms up
+        found |= {name: [taken] for name, taken in demand_latency(ports["Shop"])}
     empty = np.percentile(np.concatenate(found["bentoml empty"]), 50)
     return [_latency_row(name, np.concatenate(turns), empty) for name, turns in found.items()]
+
+
+def demand_latency(port: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Milliseconds at a tenth of RATE of what is asked of the live release of demand; nothing where there is none."""
+    if (version := releases.live("demand")) is None:
+        return
+    queries = pl.read_parquet(releases.release_path("demand", version) / "queries.parquet")
+    ids, week = queries["series_id"].to_list(), str(queries["origin"][0])
+    random = np.random.default_rng(0)
+    drawn = [ids[number] for number in random.integers(len(ids), size=PER_TURN // 5)]
+    mailer = [{"promotions": [{"series_id": name, "week": week, "mailer": random.random()}]} for name in drawn]
+    asked: dict[str, tuple[str, list[Row]]] = {
+        "forecast": ("forecast", [{"series": [name]} for name in drawn]),
+        "forecast: 500 series": ("forecast", [{"series": ids[:500]}] * len(drawn)),
+        "forecast: what if": (
+            "forecast",
+            [{"series": [name]} | plan for name, plan in zip(drawn, mailer, strict=True)],
+        ),
+        "forecast: with drivers": ("forecast", [{"series": [name], "explain": True} for name in drawn]),
+        "order": ("order", [{"series_id": name, "on_hand": 9, "lead_time_days": 10} for name in drawn]),
+    }
+    for name, (endpoint, bodies) in asked.items():
+        timed(port, bodies[:20], RATE / 10, f"/demand/{endpoint}")  # warms up
+        yield name, timed(port, bodies[20:], RATE / 10, f"/demand/{endpoint}")
 
 
 def _bodies(answerer: Answerer, random: np.random.Generator, session_share: float) -> list[Row]:
