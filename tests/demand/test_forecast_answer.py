@@ -222,6 +222,17 @@ def test_a_temperature_may_be_below_zero_but_not_beyond_reason(demand_tables: Ta
         planned_at(1.5, "campaign")
 
 
+def test_a_shop_without_placements_can_plan_what_it_knows(demand_tables: Tables, predict_demand: Predict) -> None:
+    placed = pl.selectors.starts_with("known_display") | pl.selectors.starts_with("known_mailer_")
+    queries, categories = (with_known(frame.drop(placed), "holiday", [0.0] * 14) for frame in demand_tables)
+    assert code_mix(queries.drop("known_mailer")) == {}
+    forecasts = Forecasts(predict_demand, queries, categories)
+    plan = Planned("fruit-4", SECOND, (("holiday", 1.0), ("mailer", 1.0)))
+    assert one(forecasts, ForecastAsk(("fruit-4",), promotions=(plan,))).values[1, 1] == 8
+    only = planned(queries[:2].drop("known_mailer"), [{1: {"holiday": 1.0}}, {}], {})
+    assert only["known_holiday"].list.slice(10).to_list() == [[0, 1, 0, 0], [0, 0, 0, 0]]
+
+
 def test_what_float32_makes_infinite_is_refused_whatever_the_history(
     demand_tables: Tables, predict_demand: Predict
 ) -> None:

@@ -107,11 +107,20 @@ def ranges_of(queries: pl.DataFrame) -> dict[str, tuple[float, float]]:
 
 def code_mix(queries: pl.DataFrame) -> Mix:
     """How each placement's codes have shared in it so far, over all rows; empty where there are no codes."""
-    known = known_names(queries)
-    sums = {name: _past_sum(queries, name) for name in known if name.split("_")[0] in PLACEMENTS}
-    return {
-        code: sums[code] / sums[kind] for kind in PLACEMENTS for code in codes_of(kind, known) if sums.get(kind, 0) > 0
-    }
+    sums = _past_sums(queries)
+    return _mix(sums.sum().row(0, named=True)) if sums.width else {}
+
+
+def _mix(sums: Mapping[str, float]) -> Mix:
+    kinds = [kind for kind in PLACEMENTS if sums.get(kind, 0) > 0]
+    return {code: sums[code] / sums[kind] for kind in kinds for code in codes_of(kind, list(sums))}
+
+
+def _past_sums(queries: pl.DataFrame) -> pl.DataFrame:
+    """One row per query: the sum of each placement so far, and of each of its codes."""
+    names = [name for name in known_names(queries) if name.split("_")[0] in PLACEMENTS]
+    until = pl.col("y").list.len()
+    return queries.select(pl.col(f"known_{name}").list.slice(0, until).list.sum().alias(name) for name in names)
 
 
 def codes_of(kind: str, known: Sequence[str]) -> list[str]:
@@ -127,8 +136,9 @@ def planned(queries: pl.DataFrame, changes: Sequence[Changes], mix: Mix) -> pl.D
     """
     lists = {name: queries[f"known_{name}"].to_list() for name in known_names(queries)}
     lengths, horizon = queries["y"].list.len().to_list(), int(queries["horizon"][0])
+    sums = _past_sums(queries).to_dicts() or [{}] * queries.height  # without a column there are no rows either
     for row, (length, steps) in enumerate(zip(lengths, changes, strict=True)):
-        own = code_mix(queries[row]) or mix
+        own = _mix(sums[row]) or mix
         for step, wanted in steps.items():
             now = {name: _at(lists[name][row], length + step) for name in lists}
             for name, value in _agreeing(wanted, now, own).items():
@@ -148,11 +158,6 @@ def _agreeing(wanted: Mapping[str, float], now: Mapping[str, float], mix: Mix) -
         elif stated and kind in now and kind not in wanted:
             found[kind] = max(now[kind], *stated)
     return found
-
-
-def _past_sum(queries: pl.DataFrame, name: str) -> float:
-    past = pl.col(f"known_{name}").list.slice(0, pl.col("y").list.len())
-    return float(queries.select(past.list.sum().sum()).item() or 0.0)
 
 
 def _at(values: list[float | None], place: int) -> float:
