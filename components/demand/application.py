@@ -78,6 +78,8 @@ def package(features: Path, bundle: Path) -> None:
     """What the service needs beside the models: every series and category up to the end of the data, forecast."""
     for name in ("queries", "categories"):
         shutil.copy(features / "now" / f"{name}.parquet", bundle / f"{name}.parquet")
+    if (features / "now" / "catalogue.parquet").is_file():  # a shop may keep no table of products
+        shutil.copy(features / "now" / "catalogue.parquet", bundle / "catalogue.parquet")
     fitted = features.parent / "models" / EXPLAINER / "model"
     if fitted.is_dir() and not (bundle / "members" / EXPLAINER).is_dir():
         shutil.copytree(fitted, bundle / "explainer")  # it says what moves a forecast, whatever makes the forecast

@@ -74,14 +74,14 @@ def test_every_measure_by_hand() -> None:
     assert row["headline"] is True
 
 
-def test_unknown_weeks_count_nowhere_and_unanswered_series_are_null() -> None:
+def test_unknown_weeks_count_nowhere_and_silence_is_a_forecast_of_nothing() -> None:
     queries = asked([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]])
     scores = table("score", [[[3.0, 3.0, 3.0], [9.0, 9.0, 9.0]]], THREE)
     truth = units([[5.0], [5.0, 5.0]], THREE)
     found = outcomes(scores, queries, truth, POOL)
     assert found["query"].to_list() == [0, 1, 2]
-    assert found["wape"].to_list() == [2.0, None, None] and found["wape of"].to_list() == [5.0, None, None]
-    assert found["coverage of"].to_list() == [1.0, None, None] and found["wape@2"].to_list() == [None] * 3
+    assert found["wape"].to_list() == [2.0, 10.0, None] and found["wape of"].to_list() == [5.0, 10.0, None]
+    assert found["coverage"].to_list() == [0.0, 0.0, None] and found["wape@2"].to_list() == [None, 5.0, None]
 
 
 def test_without_a_median_the_nearest_level_stands_for_it_and_one_level_has_no_band() -> None:

@@ -18,7 +18,9 @@ PROMOTIONS = ("known_mailer", "known_display")  # of the series itself; known_ma
 
 
 def outcomes(scores: pl.DataFrame, queries: pl.DataFrame, truth: pl.DataFrame, pool: pl.DataFrame) -> pl.DataFrame:
-    """One row per query, in the order of `queries`; null where no truth is known or the model gave no forecast.
+    """One row per query, in the order of `queries`; null where no truth is known.
+
+    A model that says nothing of a series is held to have forecast 0, or silence on what is hard would pay.
 
     wape        sum |y - median|, of sum |y|; wape@1 ... wape@horizon are the same for one step ahead
     wql         mean over the levels of twice the pinball loss (Koenker and Bassett 1978), of sum |y|
@@ -46,11 +48,14 @@ def outcomes(scores: pl.DataFrame, queries: pl.DataFrame, truth: pl.DataFrame, p
 
 
 def by_period(scores: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
-    """One row per query and week with known truth and a forecast: y, weight, median, low, high, wql, n_levels."""
+    """One row per query and week with known truth: y, weight, median, low, high, wql, n_levels; silence is 0."""
     known = truth.filter(pl.col("label").is_finite())
     if "weight" not in known.columns:
         known = known.with_columns(weight=pl.lit(1.0))
-    cells = known.join(scores.filter(pl.col("score").is_finite()), on=list(KEYS), how="inner").sort(*KEYS)
+    known = known.with_columns(pl.col("weight").fill_nan(None).fill_null(1.0))
+    said = known.filter(pl.col("quantile").is_in(scores["quantile"].unique().implode()))
+    cells = said.join(scores.filter(pl.col("score").is_finite()), on=list(KEYS), how="left").sort(*KEYS)
+    cells = cells.with_columns(pl.col("score").fill_null(0.0))
     levels = scores["quantile"].unique().sort()
     middle = min(levels.to_list(), key=lambda level: abs(level - 0.5), default=0.5)
     gap = pl.col("label") - pl.col("score")

@@ -83,6 +83,8 @@ def featurise(tables: Mapping[str, pl.LazyFrame], as_of: str, params: Mapping[st
     series, cutoffs = load_series(tables, as_of, split, chosen, str(params.get("timezone", "UTC")))
     log.info("%d series of %d periods, covariates: %s", len(series.y), series.grid.length, ", ".join(series.known))
     write_windows(series, cutoffs, split, chosen.quantiles, out)
+    if "products" in tables:
+        _write_catalogue(tables["products"], out / "now")
     _write_now(series, split.horizon, chosen.quantiles, cutoffs[-2], out / "now")
 
 
@@ -238,12 +240,15 @@ def _static_codes(series: Series, rows: np.ndarray) -> dict[str, pl.Series]:
 
 
 def volume_classes(y: np.ndarray) -> np.ndarray:
-    """slow, medium or fast: thirds of the series by mean units per known period, (n,)."""
+    """slow, medium or fast: thirds of the series by mean units per known period, (n,).
+
+    A series that has not begun is slow, and moves no third: it must not be known of before it begins.
+    """
     counted = np.isfinite(y).sum(axis=1)
     mean = np.nansum(y, axis=1) / np.maximum(counted, 1)
-    if not len(mean):
-        return np.array([], dtype=np.str_)
-    edges = np.quantile(mean, [1 / 3, 2 / 3])
+    if not counted.any():
+        return np.full(len(mean), CLASSES[0], dtype="<U6")
+    edges = np.quantile(mean[counted > 0], [1 / 3, 2 / 3])
     return np.array(CLASSES)[np.searchsorted(edges, mean, side="right")]
 
 
@@ -290,6 +295,17 @@ def pool_of(queries: pl.DataFrame) -> pl.DataFrame:
         columns[f"known_{name}"] = np.repeat(panel.future[:, :, number].ravel(), levels)
     features = pl.DataFrame({name: values.astype(np.float32) for name, values in columns.items()})
     return keys.hstack(features.fill_nan(None))
+
+
+def _write_catalogue(products: pl.LazyFrame, out: Path) -> None:
+    """Titles and categories of all products, so that one without a series is known by its category."""
+    out.mkdir(parents=True, exist_ok=True)
+    known = products.collect_schema().names()
+    if "category" not in known:
+        return
+    titled = products if "title" in known else products.with_columns(title=pl.col("product_id"))
+    named = titled.drop_nulls("category").unique("product_id", keep="first").select("product_id", "title", "category")
+    named.sort("product_id").collect().write_parquet(out / "catalogue.parquet")
 
 
 def _write_now(series: Series, horizon: int, quantiles: tuple[float, ...], until: int, out: Path) -> None:
