@@ -27,13 +27,20 @@ PARAMS = {
     "timezone": "UTC",
     "sources": {name: {"kind": "folder", "path": "tables"} for name in ("transactions", "products")},
     "quality": {name: {"quarantine_share_max": 0.5} for name in ("transactions", "products", "behaviour", "stock")},
-    "applications": ["recommendation"],
+    "applications": ["recommendation", "demand"],
     "recommendation": {
         "split": {"horizon_days": 14, "oof_folds": 1, "anonymous_queries": 5},
         "features": {},
         "models": {"popularity": {}, "personal": {}},
         "ensembles": {"rrf": {}},
         "gates": {"slack": 1.0, "slice_slack": 1.0, "ms_per_query": 1000},
+    },
+    "demand": {
+        "split": {"horizon": 2, "origins": 1, "oof_folds": 1, "min_history": 6},
+        "features": {},
+        "models": {"seasonal_naive": {}, "moving_average": {}},
+        "ensembles": {"select": {}, "blend": {}},
+        "gates": {"against_floors": 9, "wql_floor": 9, "coverage": [0, 1], "class_coverage": [0, 1], "bias": 9},
     },
 }
 
@@ -73,11 +80,11 @@ def run(shop: Path, *command: str, status: int = 0, **more: str) -> str:
 
 
 def pipeline(shop: Path, status: int = 0) -> str:
-    return run(shop, sys.executable, "-m", "flows.pipeline", status=status)
+    return run(shop, sys.executable, "-m", "flows.pipeline", "--applications", "recommendation", status=status)
 
 
-def live(shop: Path) -> str | None:
-    pointer = shop / "shop" / "live" / "recommendation.json"
+def live(shop: Path, application: str = "recommendation") -> str | None:
+    pointer = shop / "shop" / "live" / f"{application}.json"
     return str(json.loads(pointer.read_text())["version"]) if pointer.exists() else None
 
 
@@ -126,7 +133,12 @@ def test_a_deployment_moves_the_live_pointer(shop: Path, server: dict[str, str])
     assert release["reason"] == "nightly"
     assert version in run(shop, "bentoml", "models", "list")
     artifacts = run(shop, "prefect", "artifact", "ls", **server)
-    assert "quality" in artifacts and "recommendation-scores" in artifacts
+    assert {"quality", "recommendation-scores", "demand-scores"} <= set(artifacts.split())
+    forecasts = live(shop, "demand")
+    assert forecasts is not None
+    alone = ("--param", 'applications=["demand"]', "--watch", "--watch-interval", "1")
+    run(shop, "prefect", "deployment", "run", "pipeline/pipeline", *alone, **server)
+    assert (live(shop), live(shop, "demand")) == (version, forecasts), "nothing was new for the one that was asked for"
 
 
 @pytest.mark.slow
