@@ -17,6 +17,7 @@ from components.core.errors import DataError, MissingTable
 from components.demand.features.series import Grid, Level, Series, matrix
 
 N_STORES = 50  # the largest ones, whose categories are series
+FEWEST = 2  # units a period, on the mean, of a category in a store that is a series
 TEXTS = ("title", "category", "department", "brand")
 
 
@@ -25,7 +26,7 @@ def from_transactions(
 ) -> Series:
     """Series of one level; for `product` the `most` best sellers of the first `chosen_until` periods.
 
-    For `category_store` those of the N_STORES largest stores that sold at least one unit a period until then.
+    For `category_store` those of the N_STORES largest stores that sold at least FEWEST units a period until then.
 
     Raises:
         MissingTable: `category_store` without a products table.
@@ -93,7 +94,7 @@ def _best_sellers(early: pl.DataFrame, most: int) -> pl.DataFrame:
 
 def _large_categories(early: pl.DataFrame, n_periods: int) -> pl.DataFrame:
     stores = early.group_by("store_id").agg(pl.col("units").sum()).sort("units", "store_id", descending=[True, False])
-    kept = early.join(stores.head(N_STORES), on="store_id", how="semi").filter(pl.col("units") >= n_periods)
+    kept = early.join(stores.head(N_STORES), on="store_id", how="semi").filter(pl.col("units") >= FEWEST * n_periods)
     return kept.select("category", "store_id")
 
 
