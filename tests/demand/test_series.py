@@ -151,11 +151,11 @@ def test_a_shop_without_products_has_series_of_which_only_the_id_is_known() -> N
     assert len(set(categories_of(found))) == 2, "what is unknown of both is not the same of both"
 
 
-def test_categories_in_stores_that_sell_a_unit_a_week() -> None:
-    lines = [sold("ale", 0, 4, "1"), sold("dip", 1, 3, "1"), sold("ale", 1, 6, "2"), sold("cod", 0, 5, "1")]
+def test_categories_in_stores_that_sell_two_units_a_week() -> None:
+    lines = [sold("ale", 0, 9, "1"), sold("dip", 1, 4, "1"), sold("ale", 1, 12, "2"), sold("cod", 0, 11, "1")]
     found = from_transactions(tables(lines), WEEKS, "category_store", BERLIN, 6, 10)
-    assert found.table["series_id"].to_list() == ["drink | 1", "drink | 2"], "fish sold 5 in 6 weeks"
-    np.testing.assert_array_equal(units(found, "drink | 1"), [4, 3, 0, 0, 0, 0])
+    assert found.table["series_id"].to_list() == ["drink | 1", "drink | 2"], "fish sold 11 in 6 weeks"
+    np.testing.assert_array_equal(units(found, "drink | 1"), [9, 4, 0, 0, 0, 0])
     row = found.table.row(0, named=True)
     assert (row["title"], row["category"], row["store_id"]) == ("drink, store 1", "drink", "1")
     assert (row["department"], row["product_id"], row["level"]) == ("D1", None, "category_store")
@@ -163,7 +163,7 @@ def test_categories_in_stores_that_sell_a_unit_a_week() -> None:
 
 def test_categories_in_stores_are_of_the_largest_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("components.demand.features.transactions.N_STORES", 1)
-    lines = [sold("ale", 0, 9, "1"), sold("cod", 0, 7, "1"), sold("ale", 0, 12, "2")]
+    lines = [sold("ale", 0, 19, "1"), sold("cod", 0, 17, "1"), sold("ale", 0, 24, "2")]
     found = from_transactions(tables(lines), WEEKS, "category_store", BERLIN, 6, 10)
     assert found.table["series_id"].to_list() == ["drink | 1", "fish | 1"]
 
@@ -179,7 +179,7 @@ def test_categories_in_stores_need_stores_and_categories() -> None:
 
 def test_no_series_is_told() -> None:
     with pytest.raises(DataError, match="series of the level category_store that sold before 2024-02-12, got none"):
-        from_transactions(tables([sold("ale", 0, 5)]), WEEKS, "category_store", BERLIN, 6, 10)
+        from_transactions(tables([sold("ale", 0, 11)]), WEEKS, "category_store", BERLIN, 6, 10)
     with pytest.raises(DataError, match="series of the level product that sold before 2024-01-15, got none"):
         of_products([sold("ale", 4, 5)], until=2)
 
@@ -255,7 +255,7 @@ def test_a_weekly_row_tells_its_whole_week_whichever_day_names_it() -> None:
 
 
 def test_levels_are_stacked_and_what_one_lacks_is_unknown_there() -> None:
-    lines = tables([sold("ale", 0, 9, "1"), sold("cod", 0, 7, "1")])
+    lines = tables([sold("ale", 0, 19, "1"), sold("cod", 0, 17, "1")])
     single = from_transactions(lines, WEEKS, "product", BERLIN, 6, 10)
     single.known["campaign"] = np.ones((2, 8), np.float32)
     both = stacked([single, from_transactions(lines, WEEKS, "category_store", BERLIN, 6, 10)])
