@@ -69,14 +69,14 @@ def test_a_young_series_beside_an_old_one_has_floors_of_its_own(weekly_frame: Fr
         assert errors(together, truth_of(together), name) == pytest.approx([160.0, 0.0, 0.0], abs=1e-4)
 
 
-def test_what_a_floor_or_the_model_cannot_forecast_is_in_neither_sum(weekly_frame: Frame) -> None:
+def test_silence_of_a_floor_or_the_model_is_a_forecast_of_nothing(weekly_frame: Frame) -> None:
     queries = weekly_frame([[8.0] * 20, [8.0] * 20, [None] * 20])
     truth = truth_of(queries)
     scores = truth.select("query", "week", "quantile", score=pl.lit(11.0)).filter(pl.col("query") != 1)
     found = APPLICATION.outcomes(scores, queries, truth, NO_POOL)
     for name in FLOORS:
-        assert found[name].to_list() == [4.0, None, None]
-        assert overall(found, name) == pytest.approx(0.5)
+        assert found[name].to_list() == [4.0, 40.0, 4.0]
+        assert overall(found, name) == pytest.approx((4 + 40 + 4) / (8 + 8 + 40))
 
 
 def test_floors_are_held_against_the_level_that_stands_for_the_median(weekly_frame: Frame) -> None:

@@ -19,7 +19,7 @@ FLOORS: dict[str, type[Local]] = {"vs_moving_average": MovingAverage, "vs_season
 def against_floors(found: pl.DataFrame, queries: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
     """`found`, the outcomes of a model, with its absolute error beside that of each floor's median.
 
-    Per floor a ratio `vs_<floor>` of `vs_<floor> of`; null where either has no forecast.
+    Per floor a ratio `vs_<floor>` of `vs_<floor> of`; null where no truth is known. Silence counts as 0 here too.
     """
     for name, errors in floor_errors(queries, truth).items():
         found = found.join(errors, on="query", how="left", maintain_order="left")
