@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -85,14 +84,6 @@ def test_floors_are_held_against_the_level_that_stands_for_the_median(weekly_fra
     scores = make_model("demand", "moving_average", {}).fit(queries).predict(queries)
     found = APPLICATION.outcomes(scores, queries, truth, NO_POOL)
     assert overall(found, "vs_moving_average") == 1.0
-
-
-def test_floors_of_two_thousand_queries_take_less_than_a_second(weekly_frame: Frame) -> None:
-    queries = weekly_frame([[1.0, 2.0, 3.0, 4.0] * 12] * 2000)
-    truth = truth_of(queries)
-    began = time.process_time()
-    floor_errors(queries, truth)
-    assert time.process_time() - began < 1
 
 
 def refused(figures: dict[str, float], **values: object) -> set[str]:
