@@ -15,6 +15,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path("shop"), description="Releases, live pointers and feedback of this shop.")
     data: Path = Field(Path("data"), description="Everything the graph produces; DVC tracks it.")
+    project: Path = Field(Path(), description="Where relative paths under `sources` in params.yaml start.")
+    clock: Path | None = Field(None, description="A file with an ISO instant that stands for now; for replays.")
+    feedback_url: SecretStr | None = Field(None, description="PostgreSQL for feedback; default: SQLite in SHOP_HOME.")
     api_key: SecretStr | None = Field(None, description="When set, every request must carry it.")
     workers: int = Field(1, ge=1, description="Processes that serve; they share the release's arrays.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
