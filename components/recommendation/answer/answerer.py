@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -117,7 +118,8 @@ class Answerer:
         for rung, codes, scores, reasons in self._rungs(history, row, ask):
             keep = np.flatnonzero(allowed(codes) & ~np.isin(codes, taken))[: ask.k - len(taken)]
             chosen = codes[keep]
-            items += self._items(rung, chosen, scores[keep], reasons(chosen) if len(chosen) else [], history)
+            found = self._items(rung, chosen, scores[keep], reasons(chosen) if len(chosen) else [], history)
+            items += [replace(item, position=place) for place, item in enumerate(found, len(items) + 1)]
             taken = np.concatenate([taken, chosen])
             if len(taken) >= ask.k:
                 break
@@ -276,6 +278,8 @@ class Answerer:
                 words(history, code, reason, catalogue, self.statistics),
                 reason.kind.name.lower(),
                 self._evidence(history, code, reason),
+                position=1,
+                propensity=1.0,
             )
             for code, score, reason in zip(codes.tolist(), scores.tolist(), reasons, strict=True)
         ]
