@@ -8,7 +8,8 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from components.demand.answer.forecasts import Forecasts
-from serving.demand_schemas import ForecastRequest, OrderRequest, forecast_response, order_response
+from serving.demand_requests import ForecastRequest, OrderRequest
+from serving.demand_responses import forecast_response, order_response
 from serving.exchange import Body, answered, misread
 from serving.live import Live, Loaded
 from serving.refusals import ProblemDict

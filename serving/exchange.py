@@ -14,8 +14,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from components.core.errors import DataError, ShopError
-from components.demand.answer.ask import UnknownName
+from components.core.errors import DataError, ShopError, UnknownName
 from serving.live import Live, Loadable, Loaded
 from serving.refusals import ProblemDict, invalid, refused, unready, wrong
 

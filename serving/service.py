@@ -16,7 +16,7 @@ from components.logs import set_up_logs
 from components.recommendation.answer.answerer import Answerer
 from components.settings import settings
 from serving.demand import ForecastBody, OrderBody, forecast, order
-from serving.demand_schemas import ForecastResponse, OrderResponse
+from serving.demand_responses import ForecastResponse, OrderResponse
 from serving.guard import Guard
 from serving.live import Live
 from serving.pages import pages

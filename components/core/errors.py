@@ -4,6 +4,7 @@
     ├── ParamsError          params.yaml or the environment says something we do not know
     ├── DataError            a table is not what its name promises
     │   ├── MissingTable     a source has nothing under that name
+    │   ├── UnknownName      a request names what the release does not know; the nearest are named
     │   └── QualityFailure   a critical expectation failed: the run must stop
     ├── ModelError
     │   ├── NotFitted        predict or save before fit or load
@@ -32,6 +33,14 @@ class DataError(ShopError):
 
 class MissingTable(DataError):
     """A source has no table of that name."""
+
+
+class UnknownName(DataError):
+    """The release knows nothing of that name; `nearest` are (id, title) like it."""
+
+    def __init__(self, field: str, problem: str, remedy: str, nearest: list[tuple[str, str]]) -> None:
+        super().__init__(f"{field}: {problem}; {remedy}")
+        self.nearest = nearest
 
 
 class QualityFailure(DataError):

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
-from serving.demand_schemas import FORECASTS, ORDERS
+from serving.demand_requests import FORECASTS, ORDERS
 from serving.schemas import REQUESTS, Near, Problem, Refusal
 
 PAGE = (Path(__file__).parent / "shop.html").read_text(encoding="utf-8")

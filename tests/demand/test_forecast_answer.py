@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from components.core.artifacts import seal, write_json
 from components.core.bundle import FORMAT, load_bundle, read_bundle
-from components.core.errors import DataError, ModelError
+from components.core.errors import DataError, ModelError, UnknownName
 from components.core.model import make_model
 from components.demand.answer import scope, targets
-from components.demand.answer.ask import Forecast, ForecastAsk, NewProduct, OrderAsk, Planned, UnknownName
+from components.demand.answer.ask import Forecast, ForecastAsk, NewProduct, OrderAsk, Planned
 from components.demand.answer.drivers import Driver, Explained
 from components.demand.answer.forecasts import Forecasts, request_milliseconds
 from components.demand.answer.nearest import Names

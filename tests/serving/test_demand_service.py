@@ -26,14 +26,8 @@ from components.core.errors import DataError
 from components.demand.answer.ask import Forecast, ForecastAsk
 from components.demand.answer.drivers import Driver
 from components.demand.answer.forecasts import Forecasts
-from serving.demand_schemas import (
-    FORECASTS,
-    ORDERS,
-    ForecastRequest,
-    ForecastResponse,
-    OrderRequest,
-    OrderResponse,
-)
+from serving.demand_requests import FORECASTS, ORDERS, ForecastRequest, OrderRequest
+from serving.demand_responses import ForecastResponse, OrderResponse
 from serving.pages import EXAMPLES
 from serving.service import Shop
 

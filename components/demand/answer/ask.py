@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from components.core.errors import DataError
 from components.demand.answer.drivers import Driver
 
 SHOWN = 60  # characters of a wrong name that an error repeats
@@ -17,14 +16,6 @@ SHOWN = 60  # characters of a wrong name that an error repeats
 def shown(name: str) -> str:
     """A name that somebody sent, quoted, and cut where it is long."""
     return repr(name if len(name) <= SHOWN else f"{name[:SHOWN]}...")
-
-
-class UnknownName(DataError):
-    """The release knows no series, product or category of that name; `nearest` are (id, title) like it."""
-
-    def __init__(self, field: str, problem: str, remedy: str, nearest: list[tuple[str, str]]) -> None:
-        super().__init__(f"{field}: {problem}; {remedy}")
-        self.nearest = nearest
 
 
 @dataclass(frozen=True, slots=True)

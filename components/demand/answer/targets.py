@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from components.core.errors import DataError
-from components.demand.answer.ask import ForecastAsk, NewProduct, UnknownName, shown
+from components.core.errors import DataError, UnknownName
+from components.demand.answer.ask import ForecastAsk, NewProduct, shown
 from components.demand.answer.expected import Expected, Whose
 from components.demand.answer.nearest import Names
 
