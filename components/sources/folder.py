@@ -10,6 +10,7 @@ from pydantic import Field
 
 from components.core.errors import DataError, MissingTable
 from components.core.params import Params
+from components.settings import settings
 from components.sources.conform import conform, joined
 from components.sources.csv_files import scan_csv
 
@@ -18,7 +19,7 @@ SUFFIXES = (".parquet", ".csv", ".csv.gz")
 
 class FolderParams(Params):
     kind: Literal["folder"]
-    path: Path = Field(description="Folder with the files.")
+    path: Path = Field(description="Folder with the files; a relative one starts at SHOP_PROJECT.")
     files: str | None = Field(None, description="Glob below the folder; default: <table>*.parquet or <table>*.csv.")
     columns: dict[str, str] = Field({}, description="Canonical column -> the name it has in the files.")
     timezone: str | None = Field(None, description="Of times without a zone; default: the shop's.")
@@ -46,19 +47,26 @@ class Folder:
         return list(dict.fromkeys(names))
 
     def fingerprint(self) -> dict[str, Any] | None:
-        return {str(path): [path.stat().st_size, path.stat().st_mtime_ns] for path in self.paths()}
+        # relative names: a worktree of the project reads the same files by other paths
+        found = {path.relative_to(self.folder).as_posix(): path.stat() for path in self.paths()}
+        return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found.items()}
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are, wherever the run works."""
+        return settings().project / self.params.path
 
     def paths(self) -> list[Path]:
         """The matching files by name; raises MissingTable where there are none."""
-        if not self.params.path.is_dir():
+        if not self.folder.is_dir():
             raise DataError(
-                f"{self.table}: expected the folder {self.params.path}, which does not exist; "
+                f"{self.table}: expected the folder {self.folder}, which does not exist; "
                 f"correct sources.{self.table}.path in params.yaml"
             )
-        found = self.params.path.glob(self.params.files or "*")
+        found = self.folder.glob(self.params.files or "*")
         paths = sorted(path for path in found if path.name.lower().endswith(SUFFIXES) and self._ours(path))
         if not paths:
-            raise MissingTable(f"{self.table}: no file {self._pattern()} in {self.params.path}")
+            raise MissingTable(f"{self.table}: no file {self._pattern()} in {self.folder}")
         return paths
 
     def _ours(self, path: Path) -> bool:
