@@ -25,6 +25,8 @@ METRICS = (
     "repeat_recall@10", "explore_recall@10", "explore_list_recall@10", "novelty@10",
 )  # fmt: skip
 
+PREPARED = 20  # items of each known customer: two pages of ten
+
 
 class GateParams(Params):
     """Rules before a release; slack is how much worse than the live release it may be."""
@@ -51,11 +53,17 @@ def gates(values: Mapping[str, Any]) -> Sequence[Gate]:
 
 
 def package(features: Path, bundle: Path) -> None:
-    """What the service needs beside the models: catalogue, statistics, histories as of now, prepared answers."""
+    """What the service needs beside the models: catalogue, statistics, histories as of now, prepared answers.
+
+    data.json says when those histories end: later than the data that was evaluated, where only they were renewed.
+    """
     shutil.copy(features / "catalogue.parquet", bundle / "catalogue.parquet")
+    if (features / "data.json").is_file():
+        shutil.copy(features / "data.json", bundle / "data.json")
     for part in ("statistics", "histories"):
         shutil.copytree(features / "now" / part, bundle / part)
-    prepare(Answerer.of(read_bundle(bundle))).save(bundle / "answers")
+    answerer = Answerer.of(read_bundle(bundle))
+    prepare(answerer, PREPARED + answerer.exploration.reach).save(bundle / "answers")
 
 
 APPLICATION = Application(

@@ -16,6 +16,7 @@ from benchmarks.reasons import faithful
 from components.core.errors import DataError
 from components.recommendation.answer.answerer import RUNGS, Answerer, request_milliseconds
 from components.recommendation.answer.ask import Answer, Ask
+from components.recommendation.answer.fallbacks import Fallbacks
 from components.recommendation.answer.prepared import prepare
 from components.recommendation.answer.reasons import Kind, Past, Reason, explain, lowered, words
 from components.recommendation.answer.scoring import Scorer
@@ -49,6 +50,8 @@ def check_contract(ask: Ask, answer: Answer) -> None:
         scores = [item.score for item, its_rung in zip(answer.items, rungs, strict=True) if its_rung == rung]
         assert scores == sorted(scores, reverse=True)
     assert answer.rung == answer.items[0].rung
+    assert [item.position for item in answer.items] == list(range(1, len(ids) + 1))
+    assert {item.propensity for item in answer.items} == {1.0}, "nothing is explored"
 
 
 @settings(max_examples=150, deadline=None)
@@ -167,7 +170,7 @@ def test_rungs_answer_in_order_as_each_fails(bundle: Path, monkeypatch: pytest.M
         broken.setattr(Answerer, "rank", lambda *_: 1 / 0)
         assert answerer.answer(Ask("c0")).rung == "neighbours"
         empty = ("neighbours", np.empty(0, np.int32), np.empty(0), lambda _: [])
-        broken.setattr(Answerer, "_neighbours", lambda *_: empty)
+        broken.setattr(Fallbacks, "neighbours", lambda *_: empty)
         assert answerer.answer(Ask("c0")).rung == "category"
         assert answerer.answer(Ask("nobody")).rung == "popular"
         assert answerer.answer(Ask()).rung == "popular"

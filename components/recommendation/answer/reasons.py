@@ -197,7 +197,7 @@ def companions(history: Histories, items: np.ndarray, statistics: Statistics) ->
 
 
 def words(history: Histories, item: int, reason: Reason, catalogue: Catalogue, statistics: Statistics) -> str:
-    """A reason as a customer would read it; days are counted back from the end of the release's data."""
+    """A reason as a customer would read it; days are those of the history."""
     if reason.kind == Kind.OWN:
         return _rhythm(history, item)
     if reason.kind == Kind.TOGETHER:
