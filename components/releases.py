@@ -1,42 +1,37 @@
 """Bundles on the shelf and the live pointers; used by flows (which move them) and by serving (which reads).
 
     <SHOP_HOME>/releases/<application>/<version>/   a sealed bundle and its release.json; never changed again
-    <SHOP_HOME>/live/<application>.json             which version answers customers, since when and why, and
-                                                    which versions were withdrawn
+    <SHOP_HOME>/live/<application>.json             who answers customers (pointers.py)
 
-A version is the day the data ends and the first 8 digits of the SHA-256 of the bundle's checksums,
-so the same bundle always has the same version and the version vouches for every byte below it.
+A pointer is replaced in one step, so reading needs no lock. Those who move it take turns, and say what they expect
+to find where they decided some time ago, so that no move undoes another unseen. What nobody asked for (`automatic`)
+leaves a held pointer alone. Every move returns the pointer as it was before, for the record.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-import shutil
-import time
-import uuid
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.core.artifacts import (
-    CHECKSUMS,
-    atomic_folder,
-    file_sha256,
-    folder_checksums,
-    read_json,
-    write_json,
-    write_text,
-)
-from components.core.errors import ReleaseError, ShopError
+from components import sealed
+from components.clock import now
+from components.core.artifacts import read_json, write_json, write_text
+from components.core.errors import ReleaseError
+from components.pointers import Challenger as Challenger
+from components.pointers import Expected, Mode, read_pointer, require, turn
+from components.pointers import Held as Held
+from components.pointers import Pointer as Pointer
+from components.pointers import in_canary as in_canary
 from components.settings import settings
 
 log = logging.getLogger(__name__)
 
-RELEASE = "release.json"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _VERSION = re.compile(r"\d{8}-[0-9a-f]{8}")
-_LEFTOVER_SECONDS = 3600.0  # no copy takes this long: an older temporary folder was left by a killed process
 
 
 def releases_folder() -> Path:
@@ -60,120 +55,178 @@ def release_path(application: str, version: str) -> Path:
 
 def versions(application: str) -> list[str]:
     """Complete releases, the one placed first before the others."""
-    placed = _shelf(application).glob(f"*/{RELEASE}")
+    placed = _shelf(application).glob(f"*/{sealed.RELEASE}")
     found = [(str(read_json(path)["at"]), path.parent.name) for path in placed if _VERSION.fullmatch(path.parent.name)]
     return [version for _, version in sorted(found)]
 
 
-def live(application: str) -> str | None:
-    """The version that answers customers; None before the first release."""
-    path = pointer_path(application)
-    return _versioned(str(read_json(path).get("version"))) if path.exists() else None
-
-
-def put(bundle: Path, application: str, facts: dict[str, Any]) -> str:
+def put(bundle: Path, application: str, facts: Mapping[str, Any]) -> str:
     """Place a sealed bundle on the shelf and return its version; the live release stays.
 
     `facts` joins release.json (git commit, verdict, ...). The same bundle again changes nothing.
     Raises ReleaseError where a file differs from what was sealed.
     """
-    version = version_of(bundle)
-    target = _shelf(application) / version
-    _sweep(target.parent)
-    if target.exists():
-        if _is_intact(target):
-            log.info("release %s of %s is already on the shelf", version, application)
-            return version
-        _put_aside(target)
-    with atomic_folder(target) as temporary:
-        # contents only: the source may be read-only links into DVC's cache
-        shutil.copytree(bundle, temporary, copy_function=shutil.copyfile, dirs_exist_ok=True)
-        (temporary / RELEASE).unlink(missing_ok=True)
-        _check_bytes(temporary, version)
-        write_json(temporary / RELEASE, facts | {"application": application, "version": version, "at": _now()})
-    log.info("placed release %s of %s", version, application)
+    version = sealed.version_of(bundle)
+    own = {"application": application, "version": version, "at": now().isoformat(timespec="microseconds")}
+    placed = sealed.copy(bundle, _shelf(application) / version, {**facts, **own})
+    log.info("release %s of %s %s", version, application, "is placed" if placed else "is on the shelf already")
     return version
-
-
-def withdrawn(application: str) -> dict[str, str]:
-    """Versions that a person took back, each with the reason; what runs by itself must not release them again."""
-    path = pointer_path(application)
-    return dict(read_json(path).get("withdrawn") or {}) if path.exists() else {}
-
-
-def point(application: str, version: str, why: str, withdraw: bool = False) -> None:
-    """Make `version` the one that answers customers, atomically; `why` is for the person who asks later.
-
-    `withdraw` remembers that what was live until now was taken back; `version` itself no longer counts so.
-    """
-    check(release_path(application, version))
-    before, taken_back = live(application), withdrawn(application)
-    if withdraw and before is not None:
-        taken_back[before] = why
-    taken_back.pop(version, None)
-    entry = {"application": application, "version": version, "at": _now(), "why": why, "previous": before}
-    write_json(pointer_path(application), entry | {"withdrawn": taken_back})
-    write_text(_shelf(application) / ".bentoignore", f"/*\n!/{version}/\n")  # `bentoml build` packs the live one
-    log.info("%s is live with release %s (before: %s): %s", application, version, before, why)
 
 
 def check(folder: Path) -> None:
     """Raise ReleaseError unless every byte of a release is what was sealed under its version."""
-    _check_bytes(folder, folder.name)
+    sealed.check_bytes(folder, folder.name)
 
 
-def version_of(bundle: Path) -> str:
-    """The version a sealed bundle has: its data's last day and its content."""
-    manifest = read_json(bundle / "manifest.json")
-    as_of = manifest.get("as_of") or manifest.get("data", {}).get("as_of")
-    try:
-        day = datetime.fromisoformat(str(as_of))
-    except ValueError:
-        raise ReleaseError(
-            f"{bundle}/manifest.json: expected as_of, an ISO time, got {as_of!r}; package again"
-        ) from None
-    return f"{day:%Y%m%d}-{_seal_of(bundle)}"
+def pointer(application: str) -> Pointer | None:
+    """Who answers now; None before the first release."""
+    path = pointer_path(application)
+    if not path.exists():
+        return None
+    found = read_pointer(path)
+    _versioned(found.version)
+    return found
 
 
-def _check_bytes(folder: Path, version: str) -> None:
-    expected = read_json(folder / CHECKSUMS)
-    found = folder_checksums(folder)
-    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-    if not version.endswith(_seal_of(folder)):
-        wrong.insert(0, CHECKSUMS)
-    if wrong:
-        raise ReleaseError(
-            f"{folder.name}: expected the sealed bytes, but {', '.join(wrong[:5])} differ; "
-            "package again, or point at another release"
+def live(application: str) -> str | None:
+    """The version that answers customers; None before the first release."""
+    found = pointer(application)
+    return found.version if found else None
+
+
+def withdrawn(application: str) -> dict[str, str]:
+    """Versions that were taken back, each with the reason; what runs by itself must not release them again."""
+    found = pointer(application)
+    return dict(found.withdrawn) if found else {}
+
+
+def point(
+    application: str,
+    version: str,
+    why: str,
+    withdraw: bool = False,
+    *,
+    expected: Expected = ...,
+    challenger: Expected = ...,
+    automatic: bool = False,
+    held: bool = False,
+) -> Pointer | None:
+    """Make `version` the one that answers customers, atomically; a challenger that waits, waits no more.
+
+    Args:
+        application: its name.
+        version: of a release on the shelf.
+        why: for the person who asks later.
+        withdraw: remember that what was live until now was taken back; `version` itself no longer counts so.
+        expected: the version that must be live for this to happen; None for nothing.
+        challenger: the version that must be the challenger; None for nothing.
+        automatic: nobody asked for it.
+        held: hold the pointer from now on.
+
+    Raises:
+        ReleaseError: it is not on the shelf, altered, held, or somebody moved the pointer in between.
+    """
+    check(release_path(application, version))
+
+    def moved(before: Pointer | None) -> Pointer:
+        require(application, before, expected, challenger, automatic)
+        after = Pointer(application, version, now(), why, held=Held(why, now()) if held else None)
+        if before is None:
+            return after
+        taken_back = {**before.withdrawn, before.version: why} if withdraw else before.withdrawn
+        previous = before.previous if before.version == version else before.version
+        return replace(
+            after, previous=previous, withdrawn=_without(taken_back, version), held=after.held or before.held
         )
 
-
-def _is_intact(folder: Path) -> bool:
-    try:
-        check(folder)
-    except ShopError as error:
-        log.warning("%s; replacing it", error)
-        return False
-    return (folder / RELEASE).is_file()
+    return _move(application, moved)
 
 
-def _put_aside(folder: Path) -> None:
-    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
-    folder.rename(aside)
-    shutil.rmtree(aside, ignore_errors=True)
+def challenge(
+    application: str,
+    version: str,
+    share: float,
+    mode: Mode,
+    why: str,
+    *,
+    expected: Expected = ...,
+    automatic: bool = False,
+) -> Pointer:
+    """Let `version` answer a share of the customers, or be asked unseen; it takes the place of another challenger.
+
+    Raises:
+        ReleaseError: as `point`; also where nothing is live, or `version` is, or the share is out of range.
+    """
+    whole = mode == "shadow"  # nobody sees a shadow; a canary for everybody would have nothing to compare with
+    if not (0 < share < 1 or (whole and share == 1)):
+        raise ReleaseError(f"expected a share above 0 and {'up to' if whole else 'below'} 1, got {share}; correct it")
+    check(release_path(application, version))
+
+    def moved(before: Pointer | None) -> Pointer:
+        standing = _standing(application, before)
+        require(application, standing, expected, ..., automatic)
+        if standing.version == version:
+            raise ReleaseError(f"expected a challenger of {application} other than {version}, which is live; name one")
+        newcomer = Challenger(version, share, mode, now(), why)
+        return replace(standing, challenger=newcomer, withdrawn=_without(standing.withdrawn, version))
+
+    return _standing(application, _move(application, moved))
 
 
-def _sweep(shelf: Path) -> None:
-    for path in shelf.glob(".*.tmp"):
-        if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
-            shutil.rmtree(path, ignore_errors=True)
+def dismiss_challenger(
+    application: str, why: str, withdraw: bool = False, *, challenger: Expected = ..., automatic: bool = False
+) -> Pointer:
+    """Let the champion answer everybody again; `withdraw` keeps what runs by itself from bringing the challenger back.
+
+    Raises:
+        ReleaseError: there is no challenger, or another one than expected, or the pointer is held.
+    """
+
+    def moved(before: Pointer | None) -> Pointer:
+        standing = _standing(application, before)
+        require(application, standing, ..., challenger, automatic)
+        if standing.challenger is None:
+            raise ReleaseError(f"expected a challenger of {application}, but none waits; nothing is to be done")
+        taken_back = {**standing.withdrawn, standing.challenger.version: why} if withdraw else standing.withdrawn
+        return replace(standing, challenger=None, withdrawn=taken_back)
+
+    return _standing(application, _move(application, moved))
 
 
-def _seal_of(folder: Path) -> str:
-    path = folder / CHECKSUMS
-    if not path.is_file():
-        raise ReleaseError(f"expected {path}, which is missing; package again")
-    return file_sha256(path)[:8]
+def hold(application: str, why: str) -> Pointer:
+    """From now on only a person moves the pointer; a challenger goes on as it is."""
+    return _standing(
+        application, _move(application, lambda before: replace(_standing(application, before), held=Held(why, now())))
+    )
+
+
+def unhold(application: str, why: str) -> Pointer:
+    """What runs by itself may move the pointer again."""
+    log.info("%s is no longer held: %s", application, why)
+    return _standing(application, _move(application, lambda before: replace(_standing(application, before), held=None)))
+
+
+def _move(application: str, moved: Callable[[Pointer | None], Pointer]) -> Pointer | None:
+    """Replace the pointer by what `moved` makes of it, one mover at a time; returns it as it was."""
+    with turn(pointer_path(application)):
+        before = pointer(application)
+        after = moved(before)
+        write_json(pointer_path(application), after.as_json())
+        packed = [after.version, *([after.challenger.version] if after.challenger else [])]
+        # `bentoml build` packs those that answer
+        write_text(_shelf(application) / ".bentoignore", "/*\n" + "".join(f"!/{version}/\n" for version in packed))
+    log.info("%s: %s -> %s", application, before or "nothing", after)
+    return before
+
+
+def _standing(application: str, before: Pointer | None) -> Pointer:
+    if before is None:
+        raise ReleaseError(f"expected a live release of {application}, but there is none; release one first")
+    return before
+
+
+def _without(taken_back: Mapping[str, str], version: str) -> dict[str, str]:
+    return {name: why for name, why in taken_back.items() if name != version}
 
 
 def _shelf(application: str) -> Path:
@@ -190,7 +243,3 @@ def _versioned(version: str) -> str:
     if not _VERSION.fullmatch(version):
         raise ReleaseError(f"expected a version such as 20251231-0a1b2c3d, got {version!r}; name one on the shelf")
     return version
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")

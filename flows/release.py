@@ -28,7 +28,7 @@ from prefect import flow
 from rich.console import Console
 from rich.table import Table
 
-from components import releases
+from components import releases, sealed
 from components.core.artifacts import read_json, write_json
 from components.core.errors import ReleaseError, ReleaseRefused, ShopError
 from components.core.params import read_params
@@ -67,7 +67,7 @@ def release(application: str, reason: str = "released by hand", again: bool = Fa
         ShopError: a run of the graph is at work, or another release went live in the meantime.
     """
     with only_run(Path()):  # nobody writes data/ while it is judged and copied
-        version, champion = releases.version_of(settings().data / application / "bundle"), releases.live(application)
+        version, champion = sealed.version_of(settings().data / application / "bundle"), releases.live(application)
         if version == champion:
             _on_record(application, version)
             words = f"{application}: release {version} is live already; nothing to do"
@@ -151,7 +151,7 @@ def _register(application: str, version: str, folder: Path) -> None:
     """`bentoml models list` shows the release, with what it was made from."""
     import bentoml
 
-    tag, facts = f"{application}:{version}", read_json(folder / releases.RELEASE)
+    tag, facts = f"{application}:{version}", read_json(folder / sealed.RELEASE)
     if any(str(model.tag) == tag for model in bentoml.models.list()):
         return
     labels = {"application": application, "git": facts.get("git", "none")[:40], "dvc": facts.get("dvc", "none")[:40]}
@@ -209,7 +209,7 @@ def _print_list(application: str, console: Console) -> None:
     for column in ("", "version", "placed at", "why", "commit"):
         table.add_column(column)
     for version in releases.versions(application):
-        facts = read_json(releases.release_path(application, version) / releases.RELEASE)
+        facts = read_json(releases.release_path(application, version) / sealed.RELEASE)
         shown = (facts.get("at", ""), facts.get("reason", ""), facts.get("git", "")[:12])
         state = "live" if version == live else "withdrawn" if version in taken_back else ""
         table.add_row(state, version, *map(str, shown))

@@ -112,9 +112,9 @@ def test_a_version_is_no_path(version: str) -> None:
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from components import releases
+    from components import releases, sealed
     if sys.argv[2] == "while copying":
-        releases._check_bytes = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        sealed.check_bytes = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     version = releases.put(Path(sys.argv[1]), "recommendation", {})
     releases.check = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     releases.point("recommendation", version, "never reached")

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from components import releases
+from components import releases, sealed
 from components.core.application import load_application
 from components.core.artifacts import seal, write_json
 from components.core.bundle import FORMAT
@@ -92,7 +92,7 @@ def package(shop: Path, features: Path, model: str, **values: Any) -> str:
     write_json(bundle / "manifest.json", manifest | {"as_of": "2025-09-01T00:00:00+00:00"})
     load_application("demand").package(features, bundle)
     seal(bundle)
-    return releases.version_of(bundle)
+    return sealed.version_of(bundle)
 
 
 def verdict_of(shop: Path, version: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from components import releases
+from components import releases, sealed
 from components.core.application import load_application
 from components.core.artifacts import seal, write_json
 from components.core.bundle import FORMAT
@@ -71,7 +71,7 @@ def package(shop: Path, model: str, days: int = 0) -> str:
     write_json(bundle / "manifest.json", manifest | {"as_of": (AS_OF + timedelta(days=days)).isoformat()})
     load_application(NAME).package(features, bundle)
     seal(bundle)
-    return releases.version_of(bundle)
+    return sealed.version_of(bundle)
 
 
 def verdict_of(shop: Path, version: str) -> dict[str, Any]:
