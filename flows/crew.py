@@ -135,11 +135,17 @@ def _reason(lines: Sequence[str], code: int) -> str:
 
 @contextmanager
 def only_run(root: Path) -> Iterator[None]:
-    """One run of the graph, or release of what it made, per project; the lock goes with the process, however it ends.
+    """One run of the graph, or release of what it made, per project."""
+    with alone(root.resolve() / ".dvc" / "tmp" / "pipeline.lock", f"other run in {root.resolve()}"):
+        yield
+
+
+@contextmanager
+def alone(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock at `path`; it goes with the process, however that ends. `what` would be in the way, in words.
 
     Whoever holds it may take it again: the pipeline holds it over the releases that it calls.
     """
-    path = root.resolve() / ".dvc" / "tmp" / "pipeline.lock"
     if path in _held.get():
         yield
         return
@@ -149,9 +155,7 @@ def only_run(root: Path) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             stream.seek(0)
-            raise ShopError(
-                f"expected no other run in {root.resolve()}, but process {stream.read().strip()} is at it; wait for it"
-            ) from None
+            raise ShopError(f"expected no {what}, but process {stream.read().strip()} is at it; wait for it") from None
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()
