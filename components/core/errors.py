@@ -10,6 +10,7 @@
     │   ├── NotFitted        predict or save before fit or load
     │   └── DoesNotFit       the model needs more catalogue or memory than it may have
     ├── ArtifactError        a file in an artefact is missing, altered or of another version
+    ├── FeedbackError        the store of feedback cannot be read or written; nothing was acknowledged
     └── ReleaseError
         └── ReleaseRefused   the candidate lost the duel; the live release stays
 
@@ -61,6 +62,10 @@ class DoesNotFit(ModelError):
 
 class ArtifactError(ShopError):
     """An artefact is incomplete, altered or of a version that we cannot read."""
+
+
+class FeedbackError(ShopError):
+    """The store of feedback cannot be opened, read or written; what was handed in is not acknowledged."""
 
 
 class ReleaseError(ShopError):
