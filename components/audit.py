@@ -1,0 +1,115 @@
+"""The audit log: one line per decision about a release, appended, on disk when `audit` returns, never rewritten.
+
+    <SHOP_HOME>/audit.jsonl     {"at", "application", "what", "from", "to", "why", "by", "figures"}
+
+A process that dies while it writes leaves at most one torn line, which readers pass over; the next line starts
+on its own. Lines of older versions of the project name one `version` instead of `from` and `to`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from components.clock import now
+from components.settings import settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about the releases of one application."""
+
+    at: datetime  # UTC
+    application: str
+    what: str
+    before: str | None  # the release that answered, or waited, until then
+    after: str | None  # the release that it is about; the one that answers from then on where it moved the pointer
+    why: str
+    by: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+def audit(
+    application: str,
+    what: str,
+    before: str | None,
+    after: str | None,
+    why: str,
+    by: str | None = None,
+    figures: Mapping[str, Any] | None = None,
+) -> None:
+    """Append one decision; it is on disk on return. `by`: what decided, the user's name where left out."""
+    entry = {"at": now().isoformat(timespec="seconds"), "application": application, "what": what, "from": before}
+    entry |= {"to": after, "why": why, "by": by or _user(), "figures": _finite(dict(figures or {}))}
+    line = json.dumps(entry, ensure_ascii=False, default=str).encode() + b"\n"
+    path = _path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.write(b"\n" + line if _is_torn(stream) else line)
+        stream.flush()
+        os.fsync(stream.fileno())
+    _sync_folder(path.parent)
+
+
+def read_audit(application: str | None = None) -> list[Decision]:
+    """All decisions, oldest first; of one application where named."""
+    if not _path().exists():
+        return []
+    found = [_decision(line) for line in _path().read_bytes().split(b"\n") if line.strip()]
+    return [one for one in found if one is not None and application in (None, one.application)]
+
+
+def _decision(line: bytes) -> Decision | None:
+    try:
+        entry = json.loads(line)
+        at, about = datetime.fromisoformat(entry["at"]), entry.get("to", entry.get("version"))
+        words = (entry["application"], entry["what"], entry.get("from"), about, entry["why"], entry["by"])
+        return Decision(at, *words, figures=entry.get("figures") or {})
+    except (AttributeError, KeyError, TypeError, ValueError):  # torn UTF-8 and torn JSON are ValueErrors
+        log.warning("%s: passed over a line that a process could not finish: %r", _path(), line[:80])
+        return None
+
+
+def _is_torn(stream: BinaryIO) -> bool:
+    """Whether the last line lacks its end, because who wrote it died."""
+    if stream.seek(0, os.SEEK_END) == 0:
+        return False
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1) != b"\n"
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file's first line is not safe before its name is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN: null stands for it."""
+    if isinstance(value, Mapping):
+        return {str(name): _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _user() -> str:
+    return os.environ.get("USER") or str(os.getuid())
+
+
+def _path() -> Path:
+    return settings().home / "audit.jsonl"
