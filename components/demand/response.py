@@ -68,7 +68,7 @@ def _carried(values: np.ndarray) -> np.ndarray:
 
 def _units(known: np.ndarray) -> np.ndarray:
     """Shares stay shares; a covariate of larger numbers is divided by its spread, that none outweighs the others."""
-    flat = known.reshape(-1, known.shape[2])
+    flat = known.reshape(known.shape[0] * known.shape[1], known.shape[2])  # -1 cannot be told without covariates
     return np.where(np.abs(flat).max(axis=0, initial=0.0) > 1.5, np.maximum(flat.std(axis=0), 1e-9), 1.0)
 
 

@@ -113,6 +113,12 @@ def test_other_covariates_than_it_was_fitted_on_are_refused(fitted: Gbm) -> None
         fitted.predict(world().drop("known_mailer"))
 
 
+def test_a_shop_without_promotions_gets_forecasts() -> None:
+    plain = world().drop("known_mailer")
+    scores = Gbm(PARAMS).fit(plain).predict(plain)
+    assert scores.height == plain.height * HORIZON * 3 and scores["score"].is_finite().all()
+
+
 def test_rows_are_bounded_and_too_short_a_history_is_refused() -> None:
     few = Gbm(GbmParams(max_rows=300, n_trees=2))
     assert len(few._pairs(WEEKS, HORIZON, 30)) == 10
