@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -11,6 +14,7 @@ from components.core.errors import ParamsError
 
 ID, TEXT, NUMBER, FLAG = pl.String(), pl.Utf8(), pl.Float64(), pl.Boolean()
 INSTANT, DATE = pl.Datetime("us", "UTC"), pl.Date()
+PARTS: Mapping[str, str] = {"month": "%Y-%m", "day": "%Y-%m-%d"}  # of UTC; how a part is called
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Table:
     required  columns without which the table means nothing
     optional  columns that are null throughout where a shop has none
     time      the column by which rows are ordered and cut into parts, or None
+    filed     the column by which rows are cut into parts instead, so that what comes late changes no old part
+    part      how long a part is
     once      whether a key (at one time) may stand in one row only, whatever else the rows say
     ahead     whether rows tell of what is planned, so that the newest is not the end of the data
     happened  a column that is null in rows about the future, in a table that has both kinds
@@ -34,12 +40,19 @@ class Table:
     required: Mapping[str, pl.DataType]
     optional: Mapping[str, pl.DataType]
     time: str | None
+    filed: str | None = None
+    part: Literal["month", "day"] = "month"
     once: bool = False
     ahead: bool = False
     happened: str | None = None
     mondays: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
     covariates: bool = False
+
+    @property
+    def cut(self) -> str | None:
+        """The column that says into which part a row goes."""
+        return self.filed or self.time
 
     @property
     def order(self) -> list[str]:
@@ -51,6 +64,11 @@ class Table:
         """Every column with its type, required ones first."""
         return {**self.required, **self.optional}
 
+
+EVENT_REQUIRED: Mapping[str, pl.DataType] = {
+    "event_id": ID, "application": ID, "kind": TEXT, "at": INSTANT, "received_at": INSTANT, "payload": TEXT,
+}  # fmt: skip
+EVENT_OPTIONAL: Mapping[str, pl.DataType] = {"request_id": ID, "order_id": ID, "customer_id": ID}
 
 TABLES: Mapping[str, Table] = {
     table.name: table
@@ -113,6 +131,19 @@ TABLES: Mapping[str, Table] = {
             happened="y",
             covariates=True,
         ),
+        *(
+            Table(
+                name,
+                key=("event_id",),
+                required=EVENT_REQUIRED,
+                optional=EVENT_OPTIONAL,
+                time="at",
+                filed="received_at",
+                part="day",
+                once=True,
+            )
+            for name in ("feedback", "impressions")
+        ),
     )
 }
 
@@ -138,3 +169,28 @@ def utc(local: pl.Expr, timezone: str) -> pl.Expr:
     known = local.dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
     moved = (local + pl.duration(hours=1)).dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
     return pl.coalesce(known, moved).dt.convert_time_zone("UTC")
+
+
+def identifier(text: pl.Expr) -> pl.Expr:
+    """Texts as ids: without blanks around, "12.0" as "12"; an empty text is no id."""
+    text = text.str.strip_chars()
+    text = pl.when(text.str.ends_with(".0")).then(text.str.replace(r"^(-?\d+)\.0$", "${1}")).otherwise(text)
+    return pl.when(text != "").then(text)
+
+
+def midnight(day: date, timezone: str) -> datetime:
+    """The instant, in UTC, at which `day` begins in the shop's time."""
+    return datetime.combine(day, time(), ZoneInfo(timezone)).astimezone(UTC)
+
+
+def midnight_after(instant: datetime, timezone: str) -> datetime:
+    """The end, in UTC, of the shop's day in which `instant` lies."""
+    return midnight(instant.astimezone(ZoneInfo(timezone)).date() + timedelta(days=1), timezone)
+
+
+def period_length(rows: pl.LazyFrame, series: str, day: str) -> timedelta:
+    """The commonest step from day to day of the series with most rows; one day where there is none."""
+    longest = rows.group_by(series).len().sort("len", series, descending=[True, False]).head(1).select(series)
+    days = rows.join(longest, on=series).select(pl.col(day).unique().sort()).collect().to_series()
+    steps: list[timedelta] = days.drop_nulls().diff().drop_nulls().mode().sort().to_list()
+    return steps[0] if steps else timedelta(days=1)

@@ -1,1 +1,1 @@
-"""Where shop tables come from: packaged data, a folder, SQL."""
+"""Where shop tables come from: packaged data, a folder, SQL, the store of feedback."""

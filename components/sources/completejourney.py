@@ -54,6 +54,9 @@ class CompleteJourney:
     def fingerprint(self) -> dict[str, Any] | None:
         return {"package": DISTRIBUTION, "version": version(DISTRIBUTION)}
 
+    def through(self) -> None:
+        return None  # its rows have no numbers
+
     def _mapped(self) -> pl.LazyFrame:
         mapped = {
             "transactions": self._transactions,

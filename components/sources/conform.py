@@ -12,7 +12,7 @@ from datetime import time
 import polars as pl
 
 from components.core.errors import DataError
-from components.core.tables import DATE, FLAG, INSTANT, NUMBER, Table, table_named, utc
+from components.core.tables import DATE, FLAG, INSTANT, NUMBER, Table, identifier, table_named, utc
 
 # Order matters: what is tried first wins where a text fits several.
 ZONED_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z", "%Y-%m-%d %H:%M%#z")
@@ -107,11 +107,7 @@ def _text(value: pl.Expr, found: pl.DataType) -> pl.Expr:
         whole = (value == value.floor()) & (value.abs() < 2**53)
         return pl.when(whole).then(value.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(value.cast(pl.String))
     text = value.cast(pl.String, strict=False)
-    if found != pl.String:
-        return text
-    text = text.str.strip_chars()
-    text = pl.when(text.str.ends_with(".0")).then(text.str.replace(r"^(-?\d+)\.0$", "${1}")).otherwise(text)
-    return pl.when(text != "").then(text)
+    return identifier(text) if found == pl.String else text
 
 
 def _flag(value: pl.Expr, found: pl.DataType) -> pl.Expr:

@@ -51,6 +51,9 @@ class Folder:
         found = {path.relative_to(self.folder).as_posix(): path.stat() for path in self.paths()}
         return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found.items()}
 
+    def through(self) -> None:
+        return None  # its rows have no numbers
+
     @property
     def folder(self) -> Path:
         """Where the files are, wherever the run works."""

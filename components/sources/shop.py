@@ -10,11 +10,13 @@ from pydantic import Field, RootModel, ValidationError
 from components.core.errors import MissingTable, ParamsError
 from components.core.tables import TABLES, table_named
 from components.sources.completejourney import CompleteJourney, CompleteJourneyParams
+from components.sources.feedback import Feedback, FeedbackParams
 from components.sources.folder import Folder, FolderParams
 from components.sources.source import Source
 from components.sources.sql import Sql, SqlParams
 
-AnySource = Annotated[CompleteJourneyParams | FolderParams | SqlParams, Field(discriminator="kind")]
+AnyParams = CompleteJourneyParams | FeedbackParams | FolderParams | SqlParams
+AnySource = Annotated[AnyParams, Field(discriminator="kind")]
 
 
 class _Choice(RootModel[AnySource]):
@@ -42,7 +44,7 @@ def source_of(table: str, params: Mapping[str, Any]) -> Source:
     return _made(table, _choice(table, blocks[table]), str(params.get("timezone", "UTC")))
 
 
-def _choice(table: str, block: Any) -> CompleteJourneyParams | FolderParams | SqlParams:
+def _choice(table: str, block: Any) -> AnyParams:
     try:
         return _Choice.model_validate(block).root
     except ValidationError as error:
@@ -50,14 +52,17 @@ def _choice(table: str, block: Any) -> CompleteJourneyParams | FolderParams | Sq
             f"{'.'.join(map(str, problem['loc'])) or 'kind'}: {problem['msg']}" for problem in error.errors()
         )
         raise ParamsError(
-            f"params.yaml: sources.{table}: {problems}. Known kinds: completejourney, folder, sql (docs/data.md)"
+            f"params.yaml: sources.{table}: {problems}. "
+            "Known kinds: completejourney, feedback, folder, sql (docs/data.md)"
         ) from None
 
 
-def _made(table: str, chosen: CompleteJourneyParams | FolderParams | SqlParams, timezone: str) -> Source:
+def _made(table: str, chosen: AnyParams, timezone: str) -> Source:
     match chosen:
         case CompleteJourneyParams():
             return cast(Source, CompleteJourney(table, chosen))
+        case FeedbackParams():
+            return cast(Source, Feedback(table))
         case FolderParams():
             return cast(Source, Folder(table, chosen, timezone))
         case SqlParams():

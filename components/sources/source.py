@@ -27,3 +27,7 @@ class Source(Protocol):
     def fingerprint(self) -> dict[str, Any] | None:
         """Something cheap that changes when the rows may have; None: nothing cheap is known."""
         ...
+
+    def through(self) -> int | None:
+        """The number of the newest row, of sources that number theirs: up to it, the same rows can be had again."""
+        ...

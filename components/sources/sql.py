@@ -45,6 +45,9 @@ class Sql:
     def fingerprint(self) -> dict[str, Any] | None:
         return None  # nothing about a database is both cheap and certain
 
+    def through(self) -> None:
+        return None  # its rows have no numbers
+
     def _spooled(self) -> list[Path]:
         if self._spool is None:
             self._spool = Path(tempfile.mkdtemp(prefix="shop-sql-"))

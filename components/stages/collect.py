@@ -1,7 +1,7 @@
 """collect: bring one shop table from its source into data/collected/, in canonical form.
 
 The stage always runs, since only the source knows whether anything is new, but it leaves the files
-alone where nothing is. Parts are whole months (UTC), so that a new day changes one file of many.
+alone where nothing is. Parts are whole months (UTC; of feedback, days), so that a new day changes one file of many.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import hashlib
 import json
 import logging
 import tempfile
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -21,7 +20,16 @@ from components.core.artifacts import file_sha256, read_json, write_json
 from components.core.errors import DataError, MissingTable
 from components.core.folders import replaced_folder
 from components.core.params import read_params
-from components.core.tables import DATE, Table, missing_columns, table_named
+from components.core.tables import (
+    DATE,
+    PARTS,
+    Table,
+    midnight,
+    midnight_after,
+    missing_columns,
+    period_length,
+    table_named,
+)
 from components.settings import settings
 from components.sources.shop import source_of
 from components.sources.source import Source
@@ -92,9 +100,16 @@ def _write(source: Source, target: Path, params: dict[str, Any]) -> None:
             "missing_columns": lacking,
             "timezone": timezone,
             "content": _content(folder),
-        } | _covariates(folder, table)
+        }
+        meta |= _covariates(folder, table) | _through(source)
         write_json(folder / "meta.json", meta | _reference(meta))
     log.info("%s: %d rows%s", table.name, rows, f", as of {meta['as_of']}" if meta["as_of"] else "")
+
+
+def _through(source: Source) -> dict[str, int]:
+    """Up to which number the rows go, for sources that number them."""
+    through = source.through()
+    return {} if through is None else {"through": through}
 
 
 def _covariates(folder: Path, table: Table) -> dict[str, list[str]]:
@@ -113,25 +128,25 @@ def _write_missing(table: str, target: Path) -> None:
 
 
 def _write_parts(rows: pl.LazyFrame, table: Table, folder: Path) -> int:
-    """One part per month, each sorted by time, then key, then all else, so that equal rows give equal bytes.
+    """One part per month or day, each sorted by time, then key, then all else, so that equal rows give equal bytes.
 
-    Rows stream into one file per month first, so no more than a month is ever sorted in memory.
+    Rows stream into one file per part first, so no more than one is ever sorted in memory.
     """
-    if table.time is None:
+    if table.cut is None:
         return _write_part(rows, table, folder / "part-all.parquet")
-    month = pl.col(table.time).dt.strftime("%Y-%m").fill_null("undated")
+    part = pl.col(table.cut).dt.strftime(PARTS[table.part]).fill_null("undated")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        rows.sink_parquet(pl.PartitionBy(scratch, key={"month": month}, include_key=False), mkdir=True)
-        months = sorted(Path(scratch).iterdir())
-        if not months:
+        rows.sink_parquet(pl.PartitionBy(scratch, key={"part": part}, include_key=False), mkdir=True)
+        parts = sorted(Path(scratch).iterdir())
+        if not parts:
             return _write_part(rows, table, folder / "part-none.parquet")
         return sum(
             _write_part(
                 pl.scan_parquet(path, hive_partitioning=False),
                 table,
-                folder / f"part-{path.name.removeprefix('month=')}.parquet",
+                folder / f"part-{path.name.removeprefix('part=')}.parquet",
             )
-            for path in months
+            for path in parts
         )
 
 
@@ -149,31 +164,21 @@ def _as_of(folder: Path, table: Table, timezone: str) -> str | None:
     more than WRONG_CLOCK after all others, it is left out (and validate quarantines those rows). Where
     rows are periods, it is the end of the newest one. None for plans: they run ahead of the data.
     """
-    if table.time is None or table.ahead:
+    if table.cut is None or table.ahead:
         return None
     rows = pl.scan_parquet(sorted(folder.glob("part-*.parquet")))
     if table.happened:
         rows = rows.drop_nulls(table.happened)
-    times = rows.select(at=pl.col(table.time).cast(pl.Datetime("us"))).drop_nulls()
+    times = rows.select(at=pl.col(table.cut).cast(pl.Datetime("us"))).drop_nulls()
     usual = times.select(pl.col("at").quantile(0.999, interpolation="lower")).collect().item()
     if usual is None:
         return None
     newest: datetime = times.filter(pl.col("at") <= usual + WRONG_CLOCK).select(pl.col("at").max()).collect().item()
-    if table.schema[table.time] == DATE:
-        return _midnight(newest.date() + _period(rows, table.key[0], table.time), timezone)
-    return _midnight(newest.replace(tzinfo=UTC).astimezone(ZoneInfo(timezone)).date() + timedelta(days=1), timezone)
-
-
-def _midnight(day: date, timezone: str) -> str:
-    return datetime.combine(day, datetime.min.time(), ZoneInfo(timezone)).astimezone(UTC).isoformat()
-
-
-def _period(rows: pl.LazyFrame, series: str, day: str) -> timedelta:
-    """The commonest step from day to day of the series with most rows; one day where there is none."""
-    longest = rows.group_by(series).len().sort("len", series, descending=[True, False]).head(1).select(series)
-    days = rows.join(longest, on=series).select(pl.col(day).unique().sort()).collect().to_series()
-    steps: list[timedelta] = days.drop_nulls().diff().drop_nulls().mode().sort().to_list()
-    return steps[0] if steps else timedelta(days=1)
+    if table.schema[table.cut] == DATE:
+        end = midnight(newest.date() + period_length(rows, table.key[0], table.cut), timezone)
+    else:
+        end = midnight_after(newest.replace(tzinfo=UTC), timezone)
+    return end.isoformat()
 
 
 def _content(folder: Path) -> str:

@@ -184,7 +184,7 @@ def test_a_table_that_params_do_not_name_is_missing() -> None:
         source_of("stock", {"sources": {}})
     with pytest.raises(ParamsError, match=r"sources\.transaktions"):
         source_of("stock", {"sources": {"transaktions": {"kind": "folder", "path": "x"}}})
-    with pytest.raises(ParamsError, match="completejourney, folder, sql"):
+    with pytest.raises(ParamsError, match="completejourney, feedback, folder, sql"):
         source_of("stock", {"sources": {"stock": {"kind": "mongo"}}})
 
 
