@@ -39,6 +39,18 @@ def recode(
     return _as_coded(_as_told(queries, known), known), _with_features(pool, known), lambda scores: scores
 
 
+def same_terms(ours: Path, theirs: Path) -> bool:
+    """Whether weights that were trained for the bundle `theirs` may stay in the bundle `ours`."""
+    queries, known = (pl.read_parquet(folder / "queries.parquet") for folder in (ours, theirs))
+    try:
+        _check(queries, known)
+    except DataError:
+        return False
+    told = [name for name in queries.columns if name.startswith(("known_", "past_", "static_"))]
+    told_then = [name for name in known.columns if name.startswith(("known_", "past_", "static_"))]
+    return told == told_then and _as_coded(queries, known).select(told).equals(queries.select(told))
+
+
 def _check(queries: pl.DataFrame, known: pl.DataFrame) -> None:
     """Raise DataError where no renaming helps."""
     (asked, learned) = (frame.row(0, named=True) for frame in (queries, known))

@@ -23,14 +23,21 @@ def recode(
         ours: the bundle whose codes the rows carry.
         theirs: the bundle that shall score them.
     """
-    mine, other = (
-        pl.read_parquet(folder / "catalogue.parquet").select("product_id", "item") for folder in (ours, theirs)
-    )
+    mine, other = _codes(ours), _codes(theirs)
     if mine.equals(other):
         return queries, pool, lambda scores: scores
     codes = mine.join(other.rename({"item": "their_item"}), on="product_id").select("item", "their_item")
     queries = _recode_lists(_recode_lists(queries, "items", LISTS, codes), "candidates", ("candidates",), codes)
     return queries, _recode_column(pool, codes), lambda scores: _recode_column(scores, _reversed(codes))
+
+
+def same_terms(ours: Path, theirs: Path) -> bool:
+    """Whether weights that were trained for the bundle `theirs` may stay in the bundle `ours`."""
+    return _codes(ours).equals(_codes(theirs))
+
+
+def _codes(bundle: Path) -> pl.DataFrame:
+    return pl.read_parquet(bundle / "catalogue.parquet").select("product_id", "item")
 
 
 def _recode_lists(queries: pl.DataFrame, name: str, together: tuple[str, ...], codes: pl.DataFrame) -> pl.DataFrame:

@@ -19,7 +19,8 @@ def package(application: str) -> None:
     """Write data/<application>/bundle/. The same inputs give the same bytes: no clock, no machine.
 
     The models are those that were tested, fitted up to the test cut-off; histories and item
-    statistics are as of the end of the data, so that answers are fresh and figures are honest.
+    statistics are as of the end of the data, so that answers are fresh and figures are honest. Where
+    only they were made anew (a refresh), the figures are those of when the models were tested.
     """
     chosen, data = load_application(application), settings().data / application
     metrics, params = read_json(data / "metrics.json"), section(read_params(), application)
@@ -47,14 +48,16 @@ def _copy_shipped(shipped: dict[str, str], data: Path, bundle: Path) -> list[str
 
 
 def _manifest(application: str, metrics: dict[str, Any], params: dict[str, Any], members: list[str]) -> dict[str, Any]:
+    read = read_json(settings().data / application / "features" / "data.json")
     return {
         "format": FORMAT,
         "application": application,
         "shipped": metrics["shipped"],
         "members": members,
-        "as_of": metrics["as_of"],
+        "as_of": read["as_of"],
+        "tested_as_of": metrics["as_of"],
         "params": params,
-        "data": read_json(settings().data / application / "features" / "data.json")["tables"],
+        "data": read["tables"],
         "metrics": {name: row["metrics"] for name, row in metrics["rows"].items()},
         "gain": metrics["gain"],
         "lock": file_sha256(LOCK) if LOCK.is_file() else None,
