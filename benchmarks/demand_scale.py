@@ -8,8 +8,8 @@ Data: the default ones, the best-selling products, weekly, four weeks ahead. Eac
 process of its own: `featurise` writes all folds as the stage does, a model is fitted at the test cut-off
 and forecasts every series at one origin, with its defaults. Before that it is fitted to a few series with
 as few trees and steps as it can, so that imports and compiling do not flatter the ratio. `own_mib` is the
-process's peak (resident set, libraries included), `worker_mib` that of the largest process that it
-started; `ratio` and `cpu_ratio` compare clock and processor seconds with those of the first count.
+process's peak (resident set, libraries included); `ratio` and `cpu_ratio` compare clock and processor
+seconds with those of the first count.
 
 The Ray workers get the model as saved files and rows of the same queries, one core each; beside them
 stands one process on one core. `unequal` counts forecasts that differ in any bit.
@@ -105,7 +105,7 @@ def alone(function: Callable[..., Answer], *arguments: Any) -> Answer:
 
 def featurise_figures(out: Path, n_series: int) -> tuple[float, dict[str, float]]:
     """Write every fold of so many products below `out`; seconds, and what else was used."""
-    before, started = _processor_seconds(), time.perf_counter()
+    before, started = time.process_time(), time.perf_counter()
     complete_journey(out, {"split": {}, "features": {"n_series": n_series}})
     return time.perf_counter() - started, _usage(before)
 
@@ -117,7 +117,7 @@ def model_figures(name: str, features: Path) -> tuple[float, dict[str, float]]:
     """
     train, queries = tables(features)
     _warm_up(name, train, queries)
-    before, started, spans = _processor_seconds(), time.perf_counter(), list[tuple[float, float]]()
+    before, started, spans = time.process_time(), time.perf_counter(), list[tuple[float, float]]()
     while len(spans) < REPEATS and time.perf_counter() - started < ENOUGH_SECONDS:
         spans.append(_fit_and_forecast(name, train, queries))
     fitting, asking = (float(np.median(each)) for each in zip(*spans, strict=True))
@@ -145,22 +145,9 @@ def _warm_up(name: str, train: pl.DataFrame, queries: pl.DataFrame) -> None:
 
 
 def _usage(before: float, times: int = 1) -> dict[str, float]:
-    """Processor seconds since `before` over `times`; peaks in MiB of this process and of its largest child."""
-    spent = (_processor_seconds() - before) / times
-    peaks = {
-        name: resource.getrusage(who).ru_maxrss / 1024
-        for name, who in {"own_mib": resource.RUSAGE_SELF, "worker_mib": resource.RUSAGE_CHILDREN}.items()
-    }
-    return {"cpu_s": spent} | peaks
-
-
-def _processor_seconds() -> float:
-    """Of this process and of the workers that it started, which end here: the kernel counts no running child."""
-    from joblib.externals.loky import get_reusable_executor
-
-    get_reusable_executor().shutdown(wait=True)
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+    """Processor seconds since `before` over `times`, and this process's peak in MiB."""
+    spent = (time.process_time() - before) / times
+    return {"cpu_s": spent, "own_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
 # --- in parts ------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ model that was fitted long ago forecasts from today's history.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -28,8 +27,6 @@ log = logging.getLogger(__name__)
 
 MIN_PERIODS = 10  # known periods below which a model with parameters of its own is not fitted
 FALLBACK_WINDOW = 8
-ROWS_PER_JOB = 250
-ROWS_PER_PROCESS = 1_500  # to start one more process costs about as much as so many series
 SECONDS_BETWEEN_NEWS = 5.0
 
 # (known history, horizon) -> what comes, what was fitted (NaN at the start), how the errors widen (or None)
@@ -131,23 +128,16 @@ def widening(sigmas: np.ndarray) -> np.ndarray:
 
 
 def _results(method: Method, histories: list[np.ndarray], horizon: int, name: str) -> Iterator[Any]:
-    """One result per history, in order; by several processes where there are many series."""
-    from joblib import Parallel, delayed
+    """One result per history, in order.
 
-    jobs = [histories[start : start + ROWS_PER_JOB] for start in range(0, len(histories), ROWS_PER_JOB)]
-    processes = max(1, min(_cores(), len(histories) // ROWS_PER_PROCESS))
-    parallel = Parallel(n_jobs=processes, return_as="generator")
-    done, told = 0, time.monotonic()
-    for results in parallel(delayed(_one_job)(method, job, horizon) for job in jobs):
-        done += len(results)
+    In one process: threads were tried and gained nothing, and the graph runs other models beside this one anyway.
+    """
+    told = time.monotonic()
+    for done, history in enumerate(histories):
         if time.monotonic() - told > SECONDS_BETWEEN_NEWS:
             told = time.monotonic()
             log.info("%s: %d of %d series", name, done, len(histories))
-        yield from results
-
-
-def _one_job(method: Method, histories: list[np.ndarray], horizon: int) -> list[Any]:
-    return [_one_series(method, history, horizon) for history in histories]
+        yield _one_series(method, history, horizon)
 
 
 def _one_series(method: Method, history: np.ndarray, horizon: int) -> Any:
@@ -159,10 +149,3 @@ def _one_series(method: Method, history: np.ndarray, horizon: int) -> Any:
     most = 2 * np.abs(history).max()  # an optimiser that went astray must not forecast ten times the best week
     widths = np.ones(horizon) if growth is None else growth
     return np.clip(ahead, 0.0, most), np.clip(fitted, 0.0, most), widths
-
-
-def _cores() -> int:
-    """Cores that this process may use: OMP_NUM_THREADS where the flow shares the machine out, else all."""
-    share = os.environ.get("OMP_NUM_THREADS", "")
-    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(mine, int(share)) if share.isdigit() and int(share) > 0 else mine

@@ -196,12 +196,10 @@ def test_a_method_that_goes_astray_is_held_or_replaced() -> None:
     np.testing.assert_array_equal(ahead[[1, 3]], fallback.ahead[[1, 3]])
 
 
-def test_several_processes_give_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    series = np.random.default_rng(0).gamma(4, 0.25, (30, 20))
-    fallback = mean_trace(series, 8, 4)
-    expected = trace_each(series, fallback, _last_value, "test")
-    for setting, value in {"ROWS_PER_JOB": 7, "ROWS_PER_PROCESS": 10, "_cores": lambda: 2}.items():
-        monkeypatch.setattr(local, setting, value)
-    together = trace_each(series, fallback, _last_value, "test")
-    np.testing.assert_array_equal(together.ahead, expected.ahead)
-    np.testing.assert_array_equal(together.fitted, expected.fitted)
+def test_long_work_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    series = np.random.default_rng(0).gamma(4, 0.25, (3, 20))
+    monkeypatch.setattr(local, "SECONDS_BETWEEN_NEWS", -1.0)
+    with caplog.at_level("INFO"):
+        trace = trace_each(series, mean_trace(series, 8, 4), _last_value, "test")
+    assert [record.message for record in caplog.records] == [f"test: {done} of 3 series" for done in range(3)]
+    np.testing.assert_array_equal(trace.ahead, np.repeat(series[:, -1:], 4, axis=1))
