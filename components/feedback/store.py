@@ -71,7 +71,8 @@ class Store:
     def _add(self, connection: Connection, group: Sequence[Row], received: int) -> int:
         if not group:
             return 0
-        return connection.execute(self._insert, [{**event, "received_at": received} for event in group]).rowcount
+        stamped = [{**event, "received_at": received} for event in group]
+        return connection.execute(self._insert, stamped, execution_options={"preserve_rowcount": True}).rowcount
 
     def rows(
         self, after: int = 0, through: int | None = None, kinds: Collection[str] | None = None
