@@ -1,0 +1,79 @@
+"""What a release shows: facts of its answers and the keys it prefers, counted by day."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from components.feedback.rewards import FORECAST
+from components.monitoring.drift import Distribution, of_keys, of_words
+
+SCHEMA = {"release": pl.String, "day": pl.Date, "what": pl.String, "word": pl.String, "weight": pl.Float64}
+KEYS = "shown"
+CHAMPION = pl.col("payload").str.json_path_match("$.role") == "champion"
+
+_KEY = pl.Struct({"key": pl.String, "propensity": pl.Float64})
+
+
+def shown(impressions: pl.DataFrame) -> pl.DataFrame:
+    """Rows of SCHEMA: answers by facet, and shown keys by the propensity with which each was shown.
+
+    What a policy shows by chance weighs little, so that exploring does not look like drift. Only champions'
+    answers count; a forecast counts for its series, whatever the period.
+    """
+    payload = pl.col("payload").str
+    answers = impressions.filter((pl.col("kind") == "impression") & CHAMPION).select(
+        release=payload.json_path_match("$.release"),
+        day=pl.col("at").dt.date(),
+        facets=payload.json_path_match("$.facets"),
+        shown=payload.json_path_match("$.shown").str.json_decode(pl.List(_KEY)),
+    )
+    answers = answers.drop_nulls("release")
+    return added(_empty(), pl.concat([_facets(answers), _keys(answers)]))
+
+
+def added(before: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+    """Both tables as one, equal rows summed, in one order."""
+    keys = [name for name in SCHEMA if name != "weight"]
+    return pl.concat([before, more]).group_by(keys).agg(pl.col("weight").sum()).sort(keys)
+
+
+def between(table: pl.DataFrame, release: str, first: date, end: date) -> dict[str, dict[Any, float]]:
+    """{fact: {word: weight}} of a release's answers from `first` on and before `end`."""
+    chosen = table.filter((pl.col("release") == release) & (pl.col("day") >= first) & (pl.col("day") < end))
+    summed = chosen.group_by("what", "word").agg(pl.col("weight").sum()).sort("what", "word")
+    found: dict[str, dict[Any, float]] = {}
+    for what, word, weight in summed.iter_rows():
+        found.setdefault(what, {})[word] = weight
+    return found
+
+
+def reference(found: Mapping[str, Mapping[Any, float]]) -> dict[str, Distribution]:
+    """What later answers are compared with."""
+    return {name: (of_keys if name == KEYS else of_words)(dict(words)) for name, words in found.items()}
+
+
+def _empty() -> pl.DataFrame:
+    return pl.DataFrame(schema=SCHEMA)
+
+
+def _facets(answers: pl.DataFrame) -> pl.DataFrame:
+    """Different facets are few, so each text is parsed once."""
+    tally = answers.drop_nulls("facets").group_by("release", "day", "facets").len()
+    rows = [
+        (release, day, name, str(word), float(n))
+        for release, day, text, n in tally.iter_rows()
+        for name, word in (json.loads(text) or {}).items()
+    ]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def _keys(answers: pl.DataFrame) -> pl.DataFrame:
+    keys = answers.select("release", "day", "shown").explode("shown").drop_nulls("shown").unnest("shown")
+    word = pl.col("key").str.replace(FORECAST, "")
+    weighed = keys.group_by("release", "day", word=word).agg(weight=pl.col("propensity").fill_null(1.0).sum())
+    return weighed.select("release", "day", pl.lit(KEYS).alias("what"), "word", "weight")
