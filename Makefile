@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup loop serve test check bench clean
+.PHONY: help setup loop serve up down status replay test check bench clean
 
 # Nothing reports to anybody unless you say so.
 export DO_NOT_TRACK ?= 1
@@ -20,7 +20,7 @@ RUN := PATH="$(BIN):$$PATH"
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
 	@echo "  APPS=\"recommendation\"   only these applications      PROFILE=quick|full   a block of profiles in params.yaml"
-	@echo "  HOST=127.0.0.1 PORT=3000   where make serve listens"
+	@echo "  HOST=127.0.0.1 PORT=3000   where make serve and make up listen"
 
 $(STAMP): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"expected Python 3.11 or newer, got {v.major}.{v.minor}; make PYTHON=/path/to/python3.11")'
@@ -41,6 +41,18 @@ loop: setup ## bring data, models and the release up to date, from what is stale
 
 serve: setup ## answer requests with the live release, on loopback
 	@$(RUN) bentoml serve serving.service:Shop --host $(or $(HOST),127.0.0.1) --port $(or $(PORT),3000)
+
+up: setup ## start all that a small shop runs: Prefect's server, a worker, the watch, the service
+	@$(RUN) python -m flows.processes up $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
+
+down: setup ## stop what `make up` started, cleanly
+	@$(RUN) python -m flows.processes down
+
+status: setup ## releases, last decisions, feedback since, next run
+	@$(RUN) python -m flows.status
+
+replay: setup ## recorded weeks through the whole loop, in four arms (WEEKS=3 fewer; about an hour)
+	@$(RUN) python -m benchmarks.replay $(if $(WEEKS),--weeks $(WEEKS)) --keep data/replay
 
 test: setup ## run every test (TESTS=tests/core only some, JOBS=2 at once)
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -n $(or $(JOBS),2) --dist loadfile $(TESTS)
