@@ -222,3 +222,11 @@ def test_a_purchase_without_a_request_is_credited_to_one_request_at_most(
         assert found["request_id"].n_unique() <= 1
         assert set(found["customer_id"]) <= {order.customer_id}
         assert (found["at"] <= order.at).all()
+
+
+def test_of_one_event_told_twice_the_first_that_was_received_holds() -> None:
+    first, second = bought("o", ["a"], customer="c1"), bought("o", ["b"], customer="c1")
+    received = pl.Series([NOON, NOON + timedelta(hours=1)], dtype=pl.Datetime("us", "UTC"))
+    both = frame([first, second]).with_columns(received_at=received)
+    for feedback in (both, both.reverse()):
+        assert rewards(frame([answer("r", ["a"])]), feedback)["value"].to_list() == [1.0]
