@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from components.core import ensembles
+from components.core.ensembles._conformal import Conformal
 from components.core.errors import ModelError
 from components.core.metrics import pinball_loss, pinball_objective
 
@@ -55,7 +56,13 @@ def test_quantiles_are_ordered_and_loading_changes_nothing(name: str, tmp_path: 
     assert (ordered["score"] >= 0).all() and (answer["score"] >= 0).all()
     assert sum(fitted.weights().values()) == pytest.approx(1.0)
     fitted.save(tmp_path)
-    assert ensembles.predict(ensembles.load_ensemble(name, tmp_path), pool).equals(answer)
+    loaded = ensembles.load_ensemble(name, tmp_path)
+    assert ensembles.predict(loaded, pool).equals(answer)
+    assert ensembles.predict(Conformal.load(tmp_path), pool).equals(answer), "the folder says what is inside"
+    loaded.save(tmp_path / "again")
+    assert {file.name: file.read_bytes() for file in (tmp_path / "again").glob("*.*")} == {
+        file.name: file.read_bytes() for file in tmp_path.glob("*.*")
+    }
     again = ensembles.make_ensemble(name, SPEC, PARAMS.get(name, {})).fit(pool, truth)
     assert ensembles.predict(again, pool).equals(answer)
 

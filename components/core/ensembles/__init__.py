@@ -145,12 +145,12 @@ def make_ensemble(name: str, spec: PoolSpec, values: dict[str, Any]) -> Ensemble
 
 def load_ensemble(name: str, folder: Path) -> Ensemble:
     """The ensemble that `save` wrote."""
-    inner: Ensemble = ensemble_class(name).load(folder)
-    if inner.spec.level is None:
-        return inner
-    from components.core.ensembles._conformal import Conformal  # it needs this module whole
+    chosen: type[Ensemble] = ensemble_class(name)
+    if PoolSpec.load(folder).level is not None:
+        from components.core.ensembles._conformal import Conformal  # it needs this module whole
 
-    return Conformal.around(inner, folder)
+        chosen = Conformal
+    return chosen.load(folder)
 
 
 def predict(ensemble: Ensemble, pool: pl.DataFrame) -> pl.DataFrame:

@@ -16,9 +16,10 @@ import numpy as np
 import polars as pl
 
 from components.core.artifacts import read_json, write_json
-from components.core.ensembles import Ensemble, PoolSpec, labels, parts_of, pool_arrays, predict
+from components.core.ensembles import Ensemble, PoolSpec, ensemble_class, labels, parts_of, pool_arrays, predict
 from components.core.params import Params
 
+FILE = "conformal.json"
 LATEST = 1 / 3  # share of the groups on which shifts are learned
 
 
@@ -94,15 +95,13 @@ class Conformal:
 
     def save(self, folder: Path) -> None:
         self._inner.save(folder)
-        write_json(folder / "conformal.json", self._shifts)
+        name = type(self._inner).__module__.rpartition(".")[2]
+        write_json(folder / FILE, {"inner": name, "shifts": self._shifts})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        raise NotImplementedError("load_ensemble knows which ensemble is inside")
-
-    @classmethod
-    def around(cls, inner: Ensemble, folder: Path) -> Self:
-        """`inner` with the shifts that `save` wrote beside it."""
+        kept = read_json(folder / FILE)
+        inner: Ensemble = ensemble_class(kept["inner"]).load(folder)
         found = cls(inner, inner.spec, Params())
-        found._shifts = read_json(folder / "conformal.json")
+        found._shifts = kept["shifts"]
         return found
