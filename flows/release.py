@@ -1,24 +1,20 @@
-"""Release: the duel, the verdict as a file, the bundle on the shelf, the pointer moved, all of it on record.
+"""What moves a live pointer: one command and one Prefect flow for each move, all of them on record.
 
-python -m flows.release promote recommendation [--again]
-python -m flows.release rollback recommendation 20171231-0a1b2c3d --why "wrong prices"
-python -m flows.release list recommendation
+python -m flows.release promote recommendation [--canary 0.1 | --shadow] [--again] --why "..."
+python -m flows.release rollback recommendation [20171231-0a1b2c3d] --why "wrong prices"
+python -m flows.release pin recommendation 20171231-0a1b2c3d
+python -m flows.release unpin|freeze|thaw|list|log recommendation
+python -m flows.release settle recommendation promote|dismiss
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import logging
 import os
-import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import flows  # noqa: F401 - sets the environment that Prefect reads on import, so it comes first
 
@@ -26,231 +22,230 @@ os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 from prefect import flow
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
-from components import releases, sealed
-from components.core.artifacts import read_json, write_json
-from components.core.errors import ReleaseError, ReleaseRefused, ShopError
-from components.core.params import read_params
+from components import releases
+from components.audit import audit
+from components.core.errors import ShopError
 from components.logs import set_up_logs
 from components.settings import settings
 from flows.crew import only_run
-from flows.duel import Judgement, duel
+from flows.promotion import Place, Wish, note_displaced, offer
+from flows.scoreboard import PLAIN_WIDTH
 from flows.server import quieten, some_server
+from flows.shelf import TABLES
+from flows.standing import Released as Released
+from flows.standing import beside, is_held, left, standing, version_before
 
-log = logging.getLogger(__name__)
-
-_REMEDY = "To release it all the same: python -m flows.release promote {} --again"
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """What is live now, and what was done about it, in words."""
-
-    application: str
-    version: str
-    moved: bool
-    words: str
+MEANINGS = {
+    "promote": "judge the packaged bundle and make it live",
+    "rollback": "make an earlier release live again; what was live is withdrawn",
+    "pin": "make a release live and hold it",
+    "unpin": "let what runs by itself move the pointer again",
+    "freeze": "hold what is live, and a canary with its share; nothing that runs by itself moves the pointer",
+    "thaw": "let what runs by itself move the pointer again",
+    "settle": "end a canary or a shadow: promote the challenger, or dismiss it",
+    "list": "show the shelf, what is live, what waits",
+    "log": "show every decision",
+}
 
 
 @flow(name="release", validate_parameters=False)
-def release(application: str, reason: str = "released by hand", again: bool = False) -> Released:
-    """Judge the packaged bundle and make it live, unless a person took this very version back.
+def release(
+    application: str,
+    reason: str = "released by hand",
+    again: bool = False,
+    mode: Place = "live",
+    share: float = 0.1,
+    automatic: bool = False,
+    by: str | None = None,
+) -> Released:
+    """Judge the packaged bundle and, where it wins, make it live or the challenger of what is.
 
     Args:
         application: its name.
-        reason: why, for the audit trail.
+        reason: why, for the audit log.
         again: release it even though it was withdrawn.
+        mode: live; canary, for a share of the customers; shadow, asked beside the champion but unseen.
+        share: of the customers, or of the requests that a shadow is asked.
+        automatic: nobody asked for it, so a held pointer and a canary that runs stay as they are.
+        by: who or what decides, for the audit log; the user where left out.
 
     Raises:
         ReleaseRefused: it lost the duel.
-        ShopError: a run of the graph is at work, or another release went live in the meantime.
+        ShopError: a run of the graph is at work, or somebody moved the pointer in the meantime.
     """
     with only_run(Path()):  # nobody writes data/ while it is judged and copied
-        version, champion = sealed.version_of(settings().data / application / "bundle"), releases.live(application)
-        if version == champion:
-            _on_record(application, version)
-            words = f"{application}: release {version} is live already; nothing to do"
-            return Released(application, version, False, words)
-        why = releases.withdrawn(application).get(version)
-        if why is not None and champion is not None and not again:
-            words = f"{application}: {version} was withdrawn ({why}), not released again; {champion} stays live. "
-            return Released(application, champion, False, words + _REMEDY.format(application))
-        return _judge_and_release(application, version, champion, reason)
+        return offer(Wish(application, reason, mode, share, again, automatic, by))
 
 
-def _judge_and_release(application: str, version: str, champion: str | None, reason: str) -> Released:
-    data, bundle = settings().data, settings().data / application / "bundle"
-    live = releases.release_path(application, champion) if champion else None
-    judgement = duel(application, read_params(), data / application / "features", bundle, live)
-    verdict = _write_verdict(application, version, champion, judgement)
-    if not judgement.passed:
-        _audit(application, "refused", version, "; ".join(judgement.reasons))
-        kept = f"release {champion} stays live" if champion else "nothing is live"
-        raise ReleaseRefused(f"{version} is refused, {kept}: {'; '.join(judgement.reasons)} ({verdict})")
-    releases.put(bundle, application, {**_origin(), "verdict": str(verdict), "reason": reason})
-    _still_live(application, champion)
-    releases.point(application, version, reason)
-    _on_record(application, version)
-    words = f"{application}: release {version} is live (before: {champion or 'none'}). {_gain(judgement)}"
-    return Released(application, version, True, words)
-
-
-def _still_live(application: str, champion: str | None) -> None:
-    """A rollback waits for nobody, so it may have come while the duel was on."""
-    now = releases.live(application)
-    if now != champion:
-        raise ReleaseError(
-            f"expected {champion or 'nothing'} to be live, as when the candidate was judged, but now {now} is; "
-            "release again, to be judged against it"
-        )
-
-
-def rollback(application: str, version: str, why: str) -> Released:
-    """Make an earlier release live again; it was judged when it was made, so no duel.
+@flow(name="rollback", validate_parameters=False)
+def rollback(
+    application: str,
+    version: str | None = None,
+    why: str = "rolled back by hand",
+    automatic: bool = False,
+    by: str | None = None,
+) -> Released:
+    """Make an earlier release live again (the one before, where none is named); it was judged when it was made.
 
     What was live is withdrawn: the next run of the loop would otherwise release it again, unchanged.
-    It does not wait for a run that is at work, which may take hours.
+    It does not wait for a run that is at work, which may take hours. A challenger waits no more.
     """
-    before = releases.live(application)
-    if before == version:
-        return Released(application, version, False, f"{application}: release {version} is live already; nothing to do")
-    releases.point(application, version, why, withdraw=True)
-    _audit(application, "rolled back", version, why)
-    words = f"{application}: release {version} is live (before: {before}, which is withdrawn). {why}"
+    found = standing(application)
+    if automatic and (words := is_held(found)):
+        return left(found, words)
+    version = version or version_before(found)
+    if found.version == version:
+        return left(found, f"release {version} is live already; nothing to do{beside(found)}")
+    before = releases.point(application, version, why, withdraw=True, automatic=automatic)
+    note_displaced(before, version, by)
+    audit(application, "rolled back", before.version if before else None, version, why, by)
+    words = f"{application}: release {version} is live (before: {found.version}, which is withdrawn). {why}"
     return Released(application, version, True, words)
 
 
-def _gain(judgement: Judgement) -> str:
-    if judgement.difference is None:
-        return f"All {len(judgement.verdicts)} rules passed; there was no champion to compare with."
-    change = judgement.difference
-    return f"Against the one before: {change['mean']:+.4f} [{change['low']:+.4f}, {change['high']:+.4f}]"
+@flow(name="pin", validate_parameters=False)
+def pin(application: str, version: str, why: str = "pinned by hand", by: str | None = None) -> Released:
+    """Make a release live and keep it so: nothing that runs by itself moves the pointer until `unpin`."""
+    before = releases.point(application, version, why, held=True)
+    note_displaced(before, version, by)
+    audit(application, "pinned", before.version if before else None, version, why, by)
+    return Released(application, version, True, f"{application}: release {version} is live and held. {why}")
 
 
-def _write_verdict(application: str, version: str, champion: str | None, judgement: Judgement) -> Path:
-    path = settings().home / "verdicts" / application / f"{version}.json"
-    facts = {"application": application, "version": version, "champion": champion, "at": _now()}
-    write_json(path, facts | judgement.as_json())
-    return path
+@flow(name="unpin", validate_parameters=False)
+def unpin(application: str, why: str = "unpinned by hand", by: str | None = None) -> Released:
+    """Let what runs by itself move the pointer again; what is live stays."""
+    return _let_go(application, "unpinned", why, by)
 
 
-def _on_record(application: str, version: str) -> None:
-    """BentoML's store, the reference for the next quality gate, the audit line.
+@flow(name="freeze", validate_parameters=False)
+def freeze(application: str, why: str = "frozen by hand", by: str | None = None) -> Released:
+    """Keep everything as it is, a canary with its share too, until `thaw`; a person may still move the pointer."""
+    before = releases.hold(application, why)
+    audit(application, "frozen", before.version, before.version, why, by)
+    words = f"{application}: release {before.version} is held{beside(before)}. {why}"
+    return Released(application, before.version, before.held is None, words)
 
-    Each is done only where missing: a run killed after the pointer moved is completed by the next.
+
+@flow(name="thaw", validate_parameters=False)
+def thaw(application: str, why: str = "thawed by hand", by: str | None = None) -> Released:
+    """Let what runs by itself move the pointer again, whether it was frozen or pinned."""
+    return _let_go(application, "thawed", why, by)
+
+
+@flow(name="settle", validate_parameters=False)
+def settle(
+    application: str,
+    verdict: Literal["promote", "dismiss"],
+    why: str = "settled by hand",
+    withdraw: bool = True,
+    challenger: str | None = None,
+    automatic: bool = False,
+    by: str | None = None,
+    figures: Mapping[str, Any] | None = None,
+) -> Released:
+    """End a canary or a shadow: the challenger becomes the champion, or goes.
+
+    Args:
+        application: its name.
+        verdict: promote or dismiss.
+        why: for the audit log.
+        withdraw: where dismissed, what runs by itself must not bring this version again.
+        challenger: the version that was judged; where another waits by now, nothing happens.
+        automatic: nobody asked for it, so a held pointer stays as it is.
+        by: who or what decides; the user where left out.
+        figures: what it was decided by.
     """
-    folder = releases.release_path(application, version)
-    _register(application, version, folder)
-    if not _is_audited(application, version):
-        _keep_references()
-        _audit(application, "released", version, str(read_json(releases.pointer_path(application)).get("why", "")))
+    found = standing(application)
+    waiting = found.challenger
+    if waiting is None or challenger not in (None, waiting.version):
+        other = f"{waiting.version} waits, not {challenger}" if waiting else "no challenger waits"
+        return left(found, f"{other}; nothing to do")
+    if automatic and (words := is_held(found)):
+        return left(found, words)
+    kept, version = found.version, waiting.version
+    if verdict == "promote":
+        releases.point(application, version, why, expected=kept, challenger=version, automatic=automatic)
+        audit(application, "promoted", kept, version, why, by, figures)
+        words = f"release {version} is live, no longer {waiting.mode} (before: {kept}). {why}"
+        return Released(application, version, True, f"{application}: {words}")
+    releases.dismiss_challenger(application, why, withdraw, challenger=version, automatic=automatic)
+    audit(application, "dismissed", version, kept, why, by, figures)
+    words = f"{version} is no longer {waiting.mode}{' and is withdrawn' if withdraw else ''}; {kept} stays live. {why}"
+    return Released(application, kept, True, f"{application}: {words}")
 
 
-def _register(application: str, version: str, folder: Path) -> None:
-    """`bentoml models list` shows the release, with what it was made from."""
-    import bentoml
-
-    tag, facts = f"{application}:{version}", read_json(folder / sealed.RELEASE)
-    if any(str(model.tag) == tag for model in bentoml.models.list()):
-        return
-    labels = {"application": application, "git": facts.get("git", "none")[:40], "dvc": facts.get("dvc", "none")[:40]}
-    with bentoml.models.create(tag, labels=labels, metadata={"verdict": facts.get("verdict", "")}) as model:
-        shutil.copytree(folder, model.path, dirs_exist_ok=True)
-
-
-def _keep_references() -> None:
-    """What this release was made from becomes what the next data is compared with."""
-    from components.stages.collect import keep_reference
-
-    for folder in sorted((settings().data / "accepted").glob("*/meta.json")):
-        keep_reference(folder.parent.name)
-
-
-def _origin() -> dict[str, str]:
-    """The commit and the hash of dvc.lock that a bundle came from."""
-    lock = Path("dvc.lock")
-    digest = hashlib.md5(lock.read_bytes(), usedforsecurity=False).hexdigest() if lock.exists() else "none"
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True
-    )
-    return {"git": described.stdout.strip() or "none", "dvc": digest}
-
-
-def _audit(application: str, what: str, version: str, why: str) -> None:
-    """One line that stays: who did what, when and why."""
-    path = settings().home / "audit.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    entry = {"at": _now(), "application": application, "what": what, "version": version, "why": why, "by": _who()}
-    with path.open("a", encoding="utf-8") as stream:  # one write of one line, so that lines never mix
-        stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
-
-
-def _is_audited(application: str, version: str) -> bool:
-    path = settings().home / "audit.jsonl"
-    if not path.exists():
-        return False
-    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    moves = [entry for entry in entries if entry["application"] == application and entry["what"] != "refused"]
-    return bool(moves) and moves[-1]["version"] == version
-
-
-def _who() -> str:
-    return os.environ.get("USER") or str(os.getuid())
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _print_list(application: str, console: Console) -> None:
-    table, live = Table(title=f"releases of {application}"), releases.live(application)
-    taken_back = releases.withdrawn(application)
-    for column in ("", "version", "placed at", "why", "commit"):
-        table.add_column(column)
-    for version in releases.versions(application):
-        facts = read_json(releases.release_path(application, version) / sealed.RELEASE)
-        shown = (facts.get("at", ""), facts.get("reason", ""), facts.get("git", "")[:12])
-        state = "live" if version == live else "withdrawn" if version in taken_back else ""
-        table.add_row(state, version, *map(str, shown))
-    console.print(table)
+def _let_go(application: str, what: str, why: str, by: str | None) -> Released:
+    found = standing(application)
+    if found.held is None:
+        return left(found, "the pointer is not held; nothing to do")
+    before = releases.unhold(application, why)
+    audit(application, what, before.version, before.version, why, by)
+    words = f"{application}: release {before.version} is no longer held. {why}"
+    return Released(application, before.version, True, words)
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m flows.release", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, meaning in {
-        "promote": "judge the packaged bundle and make it live",
-        "rollback": "make an earlier release live again",
-        "list": "show the shelf and what is live",
-    }.items():
-        command = commands.add_parser(name, help=meaning, description=meaning)
-        command.add_argument("application")
-        if name == "rollback":
-            command.add_argument("version")
-        if name == "promote":
-            command.add_argument("--again", action="store_true", help="also where this version was withdrawn")
-        if name != "list":
-            command.add_argument("--why", default=f"{name} by hand", help="for the audit trail")
+    told = {name: _command(commands, name, meaning) for name, meaning in MEANINGS.items()}
+    told["rollback"].add_argument("version", nargs="?", help="the one before where left out")
+    told["pin"].add_argument("version")
+    told["settle"].add_argument("verdict", choices=("promote", "dismiss"))
+    told["settle"].add_argument("--may-return", action="store_true", help="the loop may bring a dismissed one again")
+    told["promote"].add_argument("--again", action="store_true", help="also where this version was withdrawn")
+    place = told["promote"].add_mutually_exclusive_group()
+    place.add_argument(
+        "--canary", type=float, metavar="SHARE", help="only for this share of the customers, such as 0.1"
+    )
+    place.add_argument("--shadow", action="store_true", help="ask it beside what is live, show nobody its answers")
     return parser.parse_args(words)
+
+
+def _command(commands: Any, name: str, meaning: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=meaning, description=meaning)
+    command.add_argument("application")
+    if name not in TABLES:
+        command.add_argument("--why", default=f"{name} by hand", help="for the audit log")
+    return command
+
+
+def _promote(asked: argparse.Namespace) -> Released:
+    mode: Place = "shadow" if asked.shadow else "live" if asked.canary is None else "canary"
+    share = 1.0 if mode == "shadow" else asked.canary or 0.0
+    with some_server():
+        return release(asked.application, asked.why, asked.again, mode, share)
+
+
+def _move(asked: argparse.Namespace) -> Released:
+    """The move itself, without a Prefect run around it: it must not wait for a server."""
+    name, why = asked.application, asked.why
+    moves: dict[str, Callable[[], Released]] = {
+        "promote": lambda: _promote(asked),
+        "rollback": lambda: rollback.fn(name, asked.version, why),
+        "pin": lambda: pin.fn(name, asked.version, why),
+        "unpin": lambda: unpin.fn(name, why),
+        "freeze": lambda: freeze.fn(name, why),
+        "thaw": lambda: thaw.fn(name, why),
+        "settle": lambda: settle.fn(name, asked.verdict, why, not asked.may_return),
+    }
+    return moves[asked.command]()
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """A refusal or a mistake is one line and status 1."""
-    asked, console = _arguments(words), Console()
+    asked, console = _arguments(words), Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     set_up_logs(settings().log_level, settings().log_json)
     quieten()
     try:
-        if asked.command == "list":
-            _print_list(asked.application, console)
-        elif asked.command == "rollback":
-            console.print(rollback(asked.application, asked.version, asked.why).words, highlight=False, soft_wrap=True)
+        if asked.command in TABLES:
+            console.print(TABLES[asked.command](asked.application))
         else:
-            with some_server():
-                done = release(asked.application, asked.why, asked.again)
-                console.print(done.words, highlight=False, soft_wrap=True)
+            console.print(_move(asked).words, highlight=False, soft_wrap=True, markup=False)
     except ShopError as error:
-        Console(stderr=True).print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return 1
     return 0
 

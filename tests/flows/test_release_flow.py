@@ -81,7 +81,7 @@ def verdict_of(shop: Path, version: str) -> dict[str, Any]:
 
 def audit(shop: Path) -> list[tuple[str, str]]:
     lines = (shop / "shop" / "audit.jsonl").read_text().splitlines()
-    return [(entry["what"], entry["version"]) for entry in map(json.loads, lines)]
+    return [(entry["what"], entry["to"]) for entry in map(json.loads, lines)]
 
 
 def bento_labels(version: str) -> dict[str, str] | None:
@@ -228,8 +228,8 @@ def test_a_rollback_during_the_duel_is_not_overwritten(shop: Path, monkeypatch: 
         rollback(NAME, first, "wrong prices")
         return duel(*asked)
 
-    monkeypatch.setattr("flows.release.duel", slow)
-    with pytest.raises(ReleaseError, match=rf"but now {first} is; release again"):
+    monkeypatch.setattr("flows.promotion.duel", slow)
+    with pytest.raises(ReleaseError, match=rf"but now {first} is; decide again"):
         release(NAME)
     assert releases.live(NAME) == first
 
@@ -257,7 +257,7 @@ def test_a_run_killed_after_the_pointer_moved_is_completed_by_the_next(
 ) -> None:
     version = package(shop, "popularity")
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
-        killed.setattr("flows.release._on_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        killed.setattr("flows.promotion.on_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         release(NAME)
     assert releases.live(NAME) == version
     assert not (shop / "shop" / "audit.jsonl").exists()
