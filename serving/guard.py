@@ -20,10 +20,11 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 OPEN = frozenset({"/", "/livez", "/readyz", "/healthz", "/docs.json", "/schema.json"})
 MAX_BODY = 64 * 1024  # bytes; the longest request the schema allows, with ids of usual length
+MAX_BODIES = {"/feedback": 1024 * 1024}  # paths that take more: 1,000 events
 
 
 class Guard:
-    """ASGI middleware: 401 without the key, 413 beyond MAX_BODY."""
+    """ASGI middleware: 401 without the key, 413 beyond what the path takes."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -39,10 +40,11 @@ class Guard:
             return await _refuse(send, 401, "Authorization", "expected the API key of this shop", remedy)
         if scope["method"] != "POST":
             return await self.app(scope, receive, send)
-        body = await _read(headers, receive)
+        most = MAX_BODIES.get(scope["path"], MAX_BODY)
+        body = await _read(headers, receive, most)
         if body is None:
-            remedy = "send fewer product ids"
-            return await _refuse(send, 413, "body", f"expected at most {MAX_BODY} bytes", remedy)
+            remedy = "send less at once"
+            return await _refuse(send, 413, "body", f"expected at most {most} bytes", remedy)
         return await self.app(scope, _replay(body, receive), send)
 
     def _admits(self, path: str, headers: dict[bytes, bytes]) -> bool:
@@ -52,10 +54,10 @@ class Guard:
         return hmac.compare_digest(given, self._key)
 
 
-async def _read(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
+async def _read(headers: dict[bytes, bytes], receive: Receive, most: int) -> bytes | None:
     """The whole body; None where it is too long, of which no more than the limit is kept."""
     announced = headers.get(b"content-length", b"0")
-    if not announced.isdigit() or int(announced) > MAX_BODY:
+    if not announced.isdigit() or int(announced) > most:
         return None
     chunks, size = [], 0
     while True:
@@ -64,7 +66,7 @@ async def _read(headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
             return b""
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
-        if size > MAX_BODY:
+        if size > most:
             return None
         if not message.get("more_body"):
             return b"".join(chunks)

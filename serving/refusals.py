@@ -32,12 +32,17 @@ def unready(live: Live[Any]) -> ProblemDict:
 
 def invalid(detail: ErrorDetails, request: type[BaseModel]) -> ProblemDict:
     """What pydantic found wrong with a body."""
-    field = ".".join(_cut(str(part)) for part in detail["loc"]) or "body"
+    parts, models = _place(request, detail["loc"])
+    field = ".".join(_cut(part) for part in parts) or "body"
     if detail["type"] == "json_invalid":
         return {"field": "body", "problem": detail["msg"], "remedy": "send one JSON object"}
     if detail["type"] == "extra_forbidden":
-        known = ", ".join(_fields_at(request, detail["loc"][:-1]))
+        known = ", ".join(models[0].model_fields)
         return {"field": field, "problem": "no such field", "remedy": f"leave it out; known are {known}"}
+    if detail["type"].startswith("union_tag_"):
+        given = f"got {_cut(repr(detail['ctx']['tag']))}" if "tag" in detail["ctx"] else "it is missing"
+        known = ", ".join(kind for model in models for kind in _kinds(model))
+        return {"field": f"{field}.kind", "problem": f"expected a kind, {given}", "remedy": f"name one of {known}"}
     given = _cut(repr(cast(object, detail["input"])))
     return {
         "field": field,
@@ -57,16 +62,30 @@ def _cut(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def _fields_at(request: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields of the part of a request to which `place` leads."""
-    for part in place:
-        if isinstance(part, str) and part in request.model_fields:
-            request = _model_in(request.model_fields[part].annotation) or request
-    return list(request.model_fields)
+def _place(request: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], list[type[BaseModel]]]:
+    """The names that lead to a place in a body, and the model (of one kind or another: the models) there.
+
+    Where `kind` decides which model it is, pydantic adds the kind to the names; the sender did not.
+    """
+    parts, models = [], [request]
+    for part in loc:
+        of_kind = [model for model in models if part in _kinds(model)] if len(models) > 1 else []
+        if of_kind:
+            models = of_kind
+            continue
+        parts.append(str(part))
+        known = models[0].model_fields
+        if isinstance(part, str) and part in known:
+            models = _models_in(known[part].annotation) or models
+    return parts, models
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The first model that an annotation such as `list[Model] | None` names."""
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation such as `list[Model | Other] | None` names."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]

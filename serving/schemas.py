@@ -32,6 +32,8 @@ RESPONSE: dict[str, Any] = {
             "rung": "ensemble",
             "reason": "bought every 12 days, last 14 days ago",
             "evidence": {"kind": "own", "products": ["1082185"]},
+            "position": 1,
+            "propensity": 1.0,
         }
     ],
     "rung": "ensemble",
@@ -98,6 +100,8 @@ class RecommendedItem(Wire):
     rung: str
     reason: str
     evidence: Evidence
+    position: int = Field(description="Its place in the list, from 1.")
+    propensity: float = Field(description="Chance with which it was put there; 1 where nothing is drawn.")
 
 
 class Near(Wire):
@@ -148,6 +152,8 @@ def response(answer: Answer, release: str, request_id: str) -> dict[str, Any]:
             "rung": item.rung,
             "reason": item.reason,
             "evidence": {"kind": item.kind, "products": item.evidence},
+            "position": item.position,
+            "propensity": item.propensity,
         }
         for item in answer.items
     ]

@@ -15,14 +15,21 @@ from components.demand.answer.forecasts import Forecasts
 from components.logs import set_up_logs
 from components.recommendation.answer.answerer import Answerer
 from components.settings import settings
-from serving.demand import ForecastBody, OrderBody, forecast, order
+from serving.demand import THREADS, ForecastBody, OrderBody, forecast, order
 from serving.demand_responses import ForecastResponse, OrderResponse
+from serving.desk import Desk
+from serving.feedback import FeedbackBody, feedback
+from serving.feedback_schemas import FeedbackResponse
 from serving.guard import Guard
+from serving.journal import Journal
 from serving.live import Live
 from serving.pages import pages
 from serving.recommendation import RecommendBody, recommend
 from serving.refusals import unready
 from serving.schemas import RecommendResponse
+from serving.shadows import Shadows
+from serving.since import Bought, Tail
+from serving.status import status
 
 
 @bentoml.asgi_app(pages, path="/")
@@ -38,13 +45,21 @@ class Shop:
     def __init__(self) -> None:
         set_up_logs(settings().log_level, settings().log_json)
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # it would come back as a line per request
-        self.recommendation: Live[Answerer] = Live("recommendation", Answerer)
-        self.demand: Live[Forecasts] = Live("demand", Forecasts)
+        self.journal, self.shadows, self.bought = Journal(), Shadows(), Bought()
+        self.tail = Tail(self.bought)
+        kept = (self.journal, self.shadows)
+        self.recommendation: Desk[Answerer] = Desk(Live("recommendation", Answerer), *kept)
+        self.demand: Desk[Forecasts] = Desk(Live("demand", Forecasts), *kept, THREADS)
         for live in self._lives():
             live.watch()
+        self.tail.start()
 
     def _lives(self) -> tuple[Live[Any], ...]:
-        return self.recommendation, self.demand
+        return self.recommendation.live, self.demand.live
+
+    def status(self) -> dict[str, Any]:
+        """What this process answers from, and what became of what it logged."""
+        return status([self.recommendation, self.demand], self.journal, self.shadows, self.bought)
 
     @bentoml.api(route="/recommend", output_spec=RecommendResponse)
     async def recommend(self, body: RecommendBody, /) -> Any:
@@ -54,7 +69,7 @@ class Shop:
         `Refusal`: 422 names the field that is wrong and what to do, 401 asks for the API key, 413
         refuses a body that is too long, 503 says that nothing is released yet.
         """
-        return await recommend(self.recommendation, body)
+        return await recommend(self.recommendation, self.bought, body)
 
     @bentoml.api(route="/demand/forecast", output_spec=ForecastResponse)
     async def forecast(self, body: ForecastBody, /) -> Any:
@@ -74,6 +89,16 @@ class Shop:
         """
         return await order(self.demand, body)
 
+    @bentoml.api(route="/feedback", output_spec=FeedbackResponse)
+    async def feedback(self, body: FeedbackBody, /) -> Any:
+        """What customers did: purchases, clicks, sales, corrections. Answered once all of it is on disk.
+
+        An event counts once by its `event_id`, so a batch that was not answered with 200 can be sent again. A
+        `Refusal` means that none of the batch is kept: 422 names the event and the field, 413 a body beyond 1 MiB,
+        503 says that the store cannot be written now.
+        """
+        return await feedback(self.journal, self.bought, body)
+
     async def __is_ready__(self) -> bool:
         released = [live for live in self._lives() if live.is_pointed()]
         missing = [live for live in released or self._lives() if live.loaded is None]
@@ -84,9 +109,12 @@ class Shop:
 
     @bentoml.on_shutdown
     def close(self) -> None:
-        """Stop watching the pointers."""
+        """Stop watching the pointers, and write what is logged."""
         for live in self._lives():
             live.close()
+        self.tail.close()
+        self.shadows.close()
+        self.journal.close()
 
 
 Shop.add_asgi_middleware(Guard)  # type: ignore[attr-defined]  # the decorator made a bentoml.Service of it

@@ -1,4 +1,4 @@
-"""The page on which a person tries the service; plain HTML without anything from elsewhere."""
+"""The page on which a person tries the service, plain HTML without anything from elsewhere; what programs may GET."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import bentoml
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
 from serving.demand_requests import FORECASTS, ORDERS
+from serving.feedback_schemas import EVENTS
 from serving.schemas import REQUESTS, Near, Problem, Refusal
 
 PAGE = (Path(__file__).parent / "shop.html").read_text(encoding="utf-8")
@@ -22,7 +24,7 @@ POLICY = (
 )
 
 
-EXAMPLES = {"/recommend": REQUESTS, "/demand/forecast": FORECASTS, "/demand/order": ORDERS}
+EXAMPLES = {"/recommend": REQUESTS, "/demand/forecast": FORECASTS, "/demand/order": ORDERS, "/feedback": EVENTS}
 
 
 async def page(_: Request) -> HTMLResponse:
@@ -31,6 +33,10 @@ async def page(_: Request) -> HTMLResponse:
 
 async def openapi(_: Request) -> JSONResponse:
     return JSONResponse(described())
+
+
+async def status(_: Request) -> JSONResponse:
+    return JSONResponse(bentoml.get_current_service().status())
 
 
 @cache
@@ -57,7 +63,9 @@ def _refusals(path: str) -> dict[str, Any]:
     said = {"401": "API key missing or wrong", "413": "Body too long", "422": "Wrong field", "503": "No release yet"}
     if path.startswith("/demand"):
         said["404"] = "Unknown series or category; the nearest are named"
+    if path == "/feedback":
+        said["503"] = "The store cannot be written; nothing of the batch is kept"
     return {status: {"description": text, "content": content} for status, text in sorted(said.items())}
 
 
-pages = Starlette(routes=[Route("/", page), Route("/docs.json", openapi)])
+pages = Starlette(routes=[Route("/", page), Route("/docs.json", openapi), Route("/status", status)])
