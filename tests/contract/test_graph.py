@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import components.__main__ as command_line
+from components.core.ensembles import ensemble_names
 from components.core.model import model_names
 from components.core.params import read_params
 from components.core.tables import TABLES
@@ -118,6 +119,8 @@ def roots(stage: Stage) -> set[str]:
         }
     if asked.stage == "package":
         found.add(f"{home}.application")
+    if asked.stage == "ensemble":
+        found |= {f"components.core.ensembles.{name}" for name in ensemble_names()}
     if asked.stage == "train":
         found |= {f"{home}.models.{name}" for name in model_names(asked.subject)}
     return found

@@ -15,21 +15,21 @@ import polars as pl
 from pydantic import Field
 
 from components.core.artifacts import read_json, write_json, write_text
+from components.core.boosting import BoostingParams, Count, Leaves, Part, settings
 from components.core.ensembles import PoolSpec, asked_of, pool_arrays
 from components.core.ensembles.blend import Blend, BlendParams
 from components.core.errors import ModelError, NotFitted
 from components.core.params import Params
 
 
-class QuantileStackParams(Params):
-    n_trees: int = Field(150, ge=1)
-    n_leaves: int = Field(8, ge=2)
-    learning_rate: float = Field(0.05, gt=0)
-    min_rows_per_leaf: int = Field(100, ge=1)
-    feature_fraction: float = Field(0.5, gt=0, le=1)
-    row_fraction: float = Field(0.8, gt=0, le=1)
+class QuantileStackParams(BoostingParams):
+    n_trees: Count = 150
+    n_leaves: Leaves = 8
+    learning_rate: Part = 0.05
+    min_rows_per_leaf: Count = 100
+    feature_fraction: Part = 0.5
+    row_fraction: Part = 0.8
     l2: float = Field(5.0, ge=0)
-    seed: int = 0
 
 
 class QuantileStack:
@@ -122,25 +122,10 @@ class QuantileStack:
     ) -> Any:
         import lightgbm
 
-        chosen = self.params
-        settings = {
-            "objective": "quantile",
-            "alpha": level,
-            "num_leaves": chosen.n_leaves,
-            "learning_rate": chosen.learning_rate,
-            "min_data_in_leaf": chosen.min_rows_per_leaf,
-            "feature_fraction": chosen.feature_fraction,
-            "bagging_fraction": chosen.row_fraction,
-            "bagging_freq": 1,
-            "lambda_l2": chosen.l2,
-            "seed": chosen.seed,
-            "deterministic": True,
-            "force_row_wise": True,
-            "boost_from_average": False,
-            "verbosity": -1,
-        }
+        loss = {"objective": "quantile", "alpha": level, "boost_from_average": False}
+        chosen = settings(self.params, self.params.l2, force_row_wise=True, **loss)
         data = lightgbm.Dataset(inputs, target, weight=weight / weight.mean(), init_score=start)
-        return lightgbm.train(settings, data, chosen.n_trees)
+        return lightgbm.train(chosen, data, self.params.n_trees)
 
 
 ENSEMBLE = QuantileStack

@@ -15,25 +15,25 @@ import polars as pl
 from pydantic import Field
 
 from components.core.artifacts import read_json, write_json, write_text
+from components.core.boosting import BoostingParams, Count, Leaves, Part, settings
 from components.core.ensembles import PoolSpec, comparable, labels, pool_arrays
 from components.core.errors import NotFitted
 from components.core.params import Params
 
 
-class StackParams(Params):
-    n_trees: int = Field(250, ge=1)
-    n_leaves: int = Field(31, ge=2)
-    learning_rate: float = Field(0.06, gt=0)
-    min_rows_per_leaf: int = Field(50, ge=1)
-    feature_fraction: float = Field(0.6, gt=0, le=1)
-    row_fraction: float = Field(0.8, gt=0, le=1)
+class StackParams(BoostingParams):
+    n_trees: Count = 250
+    n_leaves: Leaves = 31
+    learning_rate: Part = 0.06
+    min_rows_per_leaf: Count = 50
+    feature_fraction: Part = 0.6
+    row_fraction: Part = 0.8
     l2: float = Field(5.0, ge=0)
     negatives_per_group: int | None = Field(
         80, description="Rank units: rows without truth kept per group; null = all."
     )
     min_contribution: float = Field(0.002, ge=0, description="Features below this share of |SHAP| are dropped.")
     probe_rows: int = Field(20_000, ge=100, description="Held-out rows on which contributions are measured.")
-    seed: int = 0
 
 
 class Stack:
@@ -163,23 +163,10 @@ class Stack:
     ) -> Any:
         import lightgbm
 
-        chosen = self.params
-        settings = {
-            "num_leaves": chosen.n_leaves,
-            "learning_rate": chosen.learning_rate,
-            "min_data_in_leaf": chosen.min_rows_per_leaf,
-            "feature_fraction": chosen.feature_fraction,
-            "bagging_fraction": chosen.row_fraction,
-            "bagging_freq": 1,
-            "lambda_l2": chosen.l2,
-            "seed": chosen.seed,
-            "deterministic": True,
-            "force_row_wise": True,
-            "verbosity": -1,
-        }
+        chosen = settings(self.params, self.params.l2, force_row_wise=True, **objective)
         ranking = "rank" in objective["objective"]
         data = lightgbm.Dataset(inputs, target, group=np.diff(offsets) if ranking else None)
-        return lightgbm.train(settings | objective, data, n_trees or chosen.n_trees)
+        return lightgbm.train(chosen, data, n_trees or self.params.n_trees)
 
 
 def _shares(amounts: np.ndarray) -> np.ndarray:

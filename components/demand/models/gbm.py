@@ -17,6 +17,7 @@ import polars as pl
 from pydantic import Field
 
 from components.core.artifacts import read_json, write_json, write_text
+from components.core.boosting import BoostingParams, Count, Leaves, Part, settings
 from components.core.errors import DataError, NotFitted
 from components.core.params import Params
 from components.demand.features.panel import Panel
@@ -31,18 +32,17 @@ GUESSES = ("match_0", "match_1", "base_planned")
 GUESSED = 0.9  # share of their mean that boosting starts from: medians lie below means
 
 
-class GbmParams(Params):
-    n_trees: int = Field(100, ge=1)
+class GbmParams(BoostingParams):
+    n_trees: Count = 100
     n_bags: int = Field(3, ge=1, description="Boosters per quantile, alike but for what they draw; their mean counts.")
-    learning_rate: float = Field(0.1, gt=0, le=1)
-    n_leaves: int = Field(20, ge=2, description="More learn single series by heart.")
-    min_rows_per_leaf: int = Field(40, ge=1)
-    feature_fraction: float = Field(0.4, gt=0, le=1)
-    row_fraction: float = Field(0.4, gt=0, le=1)
+    learning_rate: Part = 0.1
+    n_leaves: Leaves = Field(20, description="More learn single series by heart.")
+    min_rows_per_leaf: Count = 40
+    feature_fraction: Part = 0.4
+    row_fraction: Part = 0.4
     min_history: int = Field(8, ge=1, description="Periods before the first origin that is learned from.")
     max_rows: int = Field(250_000, ge=1, description="Of origins and steps, evenly, as many as give so many rows.")
     max_codes: int = Field(16, ge=0, description="A static of more codes is no feature: trees learn it by heart.")
-    seed: int = 0
 
 
 class Rows(NamedTuple):
@@ -161,25 +161,13 @@ class Gbm(Forecaster):
     def _boosted(self, rows: Rows, level: float, bag: int) -> Any:
         import lightgbm
 
-        params, chosen = self.params, {"verbose": -1, "max_bin": 127, "min_data_in_leaf": self.params.min_rows_per_leaf}
-        settings = chosen | {
-            "objective": "quantile",
-            "alpha": float(level),
-            "learning_rate": params.learning_rate,
-            "num_leaves": params.n_leaves,
-            "feature_fraction": params.feature_fraction,
-            "bagging_fraction": params.row_fraction,
-            "bagging_freq": 1,
-            "lambda_l2": 1.0,
-            "seed": params.seed + bag,
-            "deterministic": True,
-            "force_col_wise": True,
-        }
+        loss = {"objective": "quantile", "alpha": float(level)}
+        chosen = settings(self.params, 1.0, max_bin=127, force_col_wise=True, seed=self.params.seed + bag, **loss)
         categorical = [f"static_{name}" for name in self.statics]
         label = rows.label - self.guess(rows.x)
         data = lightgbm.Dataset(rows.x, label, weight=rows.weight, feature_name=self.names,
-                                categorical_feature=categorical, params=settings)  # fmt: skip
-        return lightgbm.train(settings, data, params.n_trees)
+                                categorical_feature=categorical, params=chosen)  # fmt: skip
+        return lightgbm.train(chosen, data, self.params.n_trees)
 
     def _check(self, panel: Panel) -> None:
         """Raises NotFitted, or DataError where the panel has other covariates or quantiles than those learned from."""
