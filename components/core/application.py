@@ -30,6 +30,10 @@ Objective = Callable[[np.ndarray, Asked], float]
 Pictures = Callable[[Path, Mapping[str, Any]], list[tuple[str, str]]]
 # plots(data/<application>, metrics.json): tables for `dvc plots show`, by file stem
 Plots = Callable[[Path, Mapping[str, Any]], dict[str, pl.DataFrame]]
+# logged_keys(rows of feedback.rewards.shown_rows, the bundle of the codes, release -> manifest): those of known releases,
+# with the column that names a key beside the group, null where the bundle does not know it, and `chance`, with which
+# the release shows the key anywhere in its answer; queries tell by `customer_id` whose they are
+LoggedKeys = Callable[[pl.DataFrame, Path, Mapping[str, Mapping[str, Any]]], pl.DataFrame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Application:
     scale         feature column by which scores and labels of different groups become comparable
     pictures      more pictures for the report
     plots         more tables for `dvc plots show`
+    logged_keys   where answers are drawn with known chances: logged rows in the terms of scores, for a second opinion
     """
 
     name: str
@@ -77,6 +82,7 @@ class Application:
     scale: str | None = None
     pictures: Pictures | None = None
     plots: Plots | None = None
+    logged_keys: LoggedKeys | None = None
 
     @property
     def group(self) -> str:

@@ -21,15 +21,18 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One rule: beats `floor`, and is no worse than the champion, re-scored on the same rows, by more than `slack`.
+    """One rule: beats `floor`, and is no worse than the champion, re-scored on the same rows, beyond what it may lose.
 
-    `slack` is in the metric's own unit. Without a champion only the floor speaks.
+    It may lose `slack`, in the metric's own unit, and `share` of the champion's figure. Where `around` is given, what
+    counts against the champion is how far the figure lies from it. Without a champion only the floor speaks.
     """
 
     metric: str
     better: Literal["higher", "lower"]
     floor: float | None = None
     slack: float = 0.0
+    share: float = 0.0
+    around: float | None = None
 
     def judge(self, candidate: Report, champion: Report | None) -> Verdict:
         """Pass or fail, with the figures compared; a figure of the candidate's that is missing or no number fails."""
@@ -43,14 +46,19 @@ class Gate:
         live = (champion or {}).get(self.metric, math.nan)
         if not math.isfinite(live):
             return Verdict(True, self.metric, f"{self.metric} {figure:.4g} passes; no champion to compare with")
-        if sign * figure < sign * live - self.slack:
+        return self._against(figure, live, sign)
+
+    def _against(self, figure: float, live: float, sign: int) -> Verdict:
+        """The champion's figure beside the candidate's."""
+        allowed, lost, words = self.slack + self.share * abs(live), sign * (live - figure), self.metric
+        if self.around is not None:
+            lost, words = abs(figure - self.around) - abs(live - self.around), f"{words} beside {self.around:g}:"
+        if lost > allowed:
             return Verdict(
-                False,
-                self.metric,
-                f"{self.metric} {figure:.4g} is worse than the live {live:.4g} by more than {self.slack:.4g}",
+                False, self.metric, f"{words} {figure:.4g} is worse than the live {live:.4g} by more than {allowed:.4g}"
             )
         return Verdict(
-            True, self.metric, f"{self.metric} {figure:.4g} holds against the live {live:.4g} (slack {self.slack:.4g})"
+            True, self.metric, f"{words} {figure:.4g} holds against the live {live:.4g} (slack {allowed:.4g})"
         )
 
 

@@ -35,6 +35,12 @@ class GateParams(Params):
         (0.75, 0.85), description="Share of periods inside the outer quantiles, of which .1 and .9 promise .8."
     )
     class_coverage: tuple[float, float] = Field((0.72, 0.88), description="The same within each class of volume.")
+    coverage_slack: float = Field(
+        0.04,
+        ge=0,
+        description="How much further from the middle of `coverage` the share may lie than the live release's; "
+        "within a class, twice as much.",
+    )
     bias: float = Field(
         0.1,
         ge=0,
@@ -46,6 +52,8 @@ class GateParams(Params):
     protected: tuple[str, ...] = ("series_class=fast", "series_class=medium", "series_class=slow")
     ms_per_query: float = Field(200.0, gt=0, description="Processor time of one series' forecast.")
     max_mb: float = Field(2000.0, gt=0)
+    slower: float = Field(3.0, ge=1, description="At most so many times the live release's processor time, and 20 ms.")
+    larger: float = Field(2.0, ge=1, description="At most so many times the live release's size, and 50 MB.")
 
 
 def outcomes(scores: pl.DataFrame, queries: pl.DataFrame, truth: pl.DataFrame, pool: pl.DataFrame) -> pl.DataFrame:
@@ -56,16 +64,19 @@ def outcomes(scores: pl.DataFrame, queries: pl.DataFrame, truth: pl.DataFrame, p
 def gates(values: Mapping[str, Any]) -> Sequence[Gate]:
     """Floors and slacks as rules."""
     chosen = parse(GateParams, dict(values), "demand.gates")
+    classes, promised = chosen.protected, sum(chosen.coverage) / 2
     return [
         Gate("wql", "lower", chosen.wql_floor, chosen.slack),
         Gate("vs_moving_average", "lower", chosen.against_floors, NEVER),
         Gate("vs_seasonal_naive", "lower", chosen.against_floors, NEVER),
         *_within("coverage", chosen.coverage),
-        *[gate for name in chosen.protected for gate in _within(f"{name}/coverage", chosen.class_coverage)],
+        *[gate for name in classes for gate in _within(f"{name}/coverage", chosen.class_coverage)],
+        Gate("coverage", "higher", None, chosen.coverage_slack, around=promised),
+        *[Gate(f"{name}/coverage", "higher", None, 2 * chosen.coverage_slack, around=promised) for name in classes],
         *_within("bias", (-chosen.bias, chosen.bias)),
-        *[Gate(f"{name}/wql", "lower", None, chosen.slice_slack) for name in chosen.protected],
-        Gate("ms_per_query", "lower", chosen.ms_per_query, NEVER),
-        Gate("mb", "lower", chosen.max_mb, NEVER),
+        *[Gate(f"{name}/wql", "lower", None, chosen.slice_slack) for name in classes],
+        Gate("ms_per_query", "lower", chosen.ms_per_query, 20.0, share=chosen.slower - 1),
+        Gate("mb", "lower", chosen.max_mb, 50.0, share=chosen.larger - 1),
     ]
 
 

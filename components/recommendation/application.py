@@ -15,6 +15,7 @@ from components.core.gate import Gate
 from components.core.metrics import ndcg_objective
 from components.core.params import Params, parse
 from components.recommendation.answer.answerer import Answerer, request_milliseconds
+from components.recommendation.answer.logged import logged_keys
 from components.recommendation.answer.prepared import prepare
 from components.recommendation.evaluation.outcomes import KEYS, outcomes, summary
 from components.recommendation.features.folds import featurise
@@ -38,6 +39,14 @@ class GateParams(Params):
     protected: tuple[str, ...] = ("history=1-9 baskets", "history=10-49 baskets", "history=50+ baskets")
     ms_per_query: float = Field(50.0, gt=0, description="Processor time of one request that is not prepared.")
     max_mb: float = Field(2000.0, gt=0)
+    slower: float = Field(3.0, ge=1, description="At most so many times the live release's processor time, and 5 ms.")
+    larger: float = Field(2.0, ge=1, description="At most so many times the live release's size, and 50 MB.")
+    off_policy_slack: float | None = Field(
+        None,
+        ge=0,
+        description="Hits per shown product that logged answers may say, beyond doubt, to be lost against the live "
+        "release; null asks for no second opinion.",
+    )
 
 
 def gates(values: Mapping[str, Any]) -> Sequence[Gate]:
@@ -47,8 +56,8 @@ def gates(values: Mapping[str, Any]) -> Sequence[Gate]:
         Gate("ndcg@10", "higher", chosen.ndcg_floor, chosen.slack),
         Gate("phr@10", "higher", chosen.phr_floor, 4 * chosen.slack),
         *[Gate(f"{name}/ndcg@10", "higher", None, chosen.slice_slack) for name in chosen.protected],
-        Gate("ms_per_query", "lower", chosen.ms_per_query, float("inf")),
-        Gate("mb", "lower", chosen.max_mb, float("inf")),
+        Gate("ms_per_query", "lower", chosen.ms_per_query, 5.0, share=chosen.slower - 1),
+        Gate("mb", "lower", chosen.max_mb, 50.0, share=chosen.larger - 1),
     ]
 
 
@@ -87,4 +96,5 @@ APPLICATION = Application(
     package=package,
     milliseconds=lambda bundle: request_milliseconds(Answerer.load(bundle)),
     gates=gates,
+    logged_keys=logged_keys,
 )  # fmt: skip

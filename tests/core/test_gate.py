@@ -17,6 +17,15 @@ from components.core.gate import Gate
         (Gate("wape", "lower", 0.5, 0.01), 0.4, 0.3, False, "worse than the live"),
         (Gate("wape", "lower", 0.5), 0.6, None, False, "misses the floor"),
         (Gate("ms", "lower", 25, float("inf")), 24, 1, True, "holds"),
+        (Gate("ms", "lower", 25, 1.0, share=2.0), 7, 2, True, "slack 5"),
+        (Gate("ms", "lower", 25, 1.0, share=2.0), 7.1, 2, False, "worse than the live 2 by more than 5"),
+        (Gate("ms", "lower", 25, 1.0, share=2.0), 26, 20, False, "misses the floor 25"),
+        (Gate("cover", "higher", None, 0.03, around=0.8), 0.77, 0.79, True, "cover beside 0.8: 0.77 holds"),
+        (Gate("cover", "higher", None, 0.03, around=0.8), 0.83, 0.79, True, "holds"),
+        (Gate("cover", "higher", None, 0.03, around=0.8), 0.75, 0.79, False, "worse than the live 0.79"),
+        (Gate("cover", "higher", None, 0.03, around=0.8), 0.85, 0.81, False, "worse than the live 0.81"),
+        (Gate("cover", "higher", None, 0.03, around=0.8), 0.85, 0.7, True, "holds"),
+        (Gate("cover", "higher", None, 0.03, around=0.8), 0.2, None, True, "no champion"),
     ],
 )
 def test_verdicts(gate: Gate, candidate: float, champion: float | None, passed: bool, words: str) -> None:
