@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from pydantic import Field
 
-from components.core.application import Application
+from components.core.application import Application, terms_of
 from components.core.bundle import read_bundle
+from components.core.errors import DataError
 from components.core.gate import Gate
 from components.core.metrics import ndcg_objective
 from components.core.params import Params, parse
@@ -20,6 +22,7 @@ from components.recommendation.answer.prepared import prepare
 from components.recommendation.evaluation.outcomes import KEYS, outcomes, summary
 from components.recommendation.features.folds import featurise
 
+CATALOGUE = "catalogue.parquet"
 METRICS = (
     "ndcg@10", "recall@10", "precision@10", "f1@10", "phr@10",
     "ndcg@20", "recall@20", "precision@20", "f1@20", "phr@20",
@@ -64,15 +67,25 @@ def gates(values: Mapping[str, Any]) -> Sequence[Gate]:
 def package(features: Path, bundle: Path) -> None:
     """What the service needs beside the models: catalogue, statistics, histories as of now, prepared answers.
 
-    data.json says when those histories end: later than the data that was evaluated, where only they were renewed.
+    Raises DataError where the weights learned from a catalogue with other codes.
     """
+    _check_codes(terms_of(features) / CATALOGUE, features / CATALOGUE)
     shutil.copy(features / "catalogue.parquet", bundle / "catalogue.parquet")
-    if (features / "data.json").is_file():
-        shutil.copy(features / "data.json", bundle / "data.json")
     for part in ("statistics", "histories"):
         shutil.copytree(features / "now" / part, bundle / part)
     answerer = Answerer.of(read_bundle(bundle))
     prepare(answerer, PREPARED + answerer.exploration.reach).save(bundle / "answers")
+
+
+def _check_codes(learned: Path, today: Path) -> None:
+    """A code is a place in the catalogue: with other products, weights would speak of others than they mean."""
+    then, now = (pl.read_parquet(path, columns=["product_id", "item"]) for path in (learned, today))
+    if not then.equals(now):
+        fresh = now.join(then, on="product_id", how="anti").height
+        raise DataError(
+            f"expected the catalogue that the weights learned from, but {fresh:,} products are new and "
+            f"{then.height - now.height + fresh:,} are gone; train again: a refresh needs the same products"
+        )
 
 
 APPLICATION = Application(

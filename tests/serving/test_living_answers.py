@@ -33,16 +33,14 @@ def curious(bundle: Path) -> Answerer:
     return answerer
 
 
-def repackaged(bundle: Path, features: Path, folder: Path, as_of: str, **params: object) -> Path:
-    """The same members with histories as of `as_of`, as a run that renews only those writes it."""
-    shutil.copytree(features, folder / "features")
-    write_json(folder / "features" / "data.json", {"as_of": as_of, "tables": {}})
-    shutil.copytree(bundle / "members", folder / "bundle" / "members")
-    shutil.copytree(bundle / "ensemble", folder / "bundle" / "ensemble")
-    write_json(folder / "bundle" / "manifest.json", read_json(bundle / "manifest.json") | {"params": params})
-    APPLICATION.package(folder / "features", folder / "bundle")
-    seal(folder / "bundle")
-    return folder / "bundle"
+def repackaged(bundle: Path, features: Path, folder: Path, **values: object) -> Path:
+    """The same members and features under a manifest that says `values` too."""
+    for part in ("members", "ensemble"):
+        shutil.copytree(bundle / part, folder / part)
+    write_json(folder / "manifest.json", read_json(bundle / "manifest.json") | values)
+    APPLICATION.package(features, folder)
+    seal(folder)
+    return folder
 
 
 def bought(answerer: Answerer, days: float, basket: str, *products: str) -> tuple[Since, ...]:
@@ -165,15 +163,13 @@ def test_an_empty_answer_is_refused_however_it_explores(curious: Answerer) -> No
 def test_a_release_brings_its_policy_and_the_day_its_histories_end(
     bundle: Path, features: Path, tmp_path: Path
 ) -> None:
-    renewed = Answerer.load(repackaged(bundle, features, tmp_path, "2025-07-15T00:00:00+00:00", exploration=POLICY))
+    end, params = "2025-07-15T00:00:00+00:00", {"exploration": POLICY, "features": {"max_history": 7}}
+    renewed = Answerer.load(repackaged(bundle, features, tmp_path / "renewed", as_of=end, params=params))
     assert renewed.exploration == Exploration(**POLICY)
     assert renewed.as_of == Answerer.load(bundle).as_of + timedelta(days=14)
     assert renewed.is_prepared(Ask("c5", k=20, seed=1)), "prepared as deep as it may draw"
     assert not renewed.is_prepared(Ask("c5", k=21, seed=1))
-    write_json(
-        tmp_path / "bundle" / "manifest.json",
-        read_json(bundle / "manifest.json") | {"params": {"exploration": {"shares": 1}}},
-    )
-    seal(tmp_path / "bundle")
+    history, _, _ = renewed.history(Ask("c5", since=bought(renewed, 1, "o1", "p3"), at=at(renewed, 2)))
+    assert history.offsets.tolist() == [0, 7], "no longer than featurise would make it"
     with pytest.raises(ParamsError, match=r"recommendation\.exploration\.shares"):
-        Answerer.load(tmp_path / "bundle")
+        repackaged(bundle, features, tmp_path / "misspelt", params={"exploration": {"shares": 1}})

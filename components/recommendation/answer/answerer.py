@@ -25,7 +25,6 @@ import numpy as np
 import polars as pl
 from threadpoolctl import ThreadpoolController
 
-from components.core.artifacts import read_json
 from components.core.bundle import Bundle, load_bundle
 from components.core.errors import DataError
 from components.core.params import parse
@@ -88,7 +87,7 @@ class Answerer:
             Catalogue.load(folder / "catalogue.parquet"),
             Histories.load(folder / "histories"),
             dict(customers.select(pl.col("customer_id").cast(pl.String), "row").iter_rows()),
-            _ends(bundle),
+            datetime.fromisoformat(bundle.manifest["as_of"]),
         )
         params = bundle.manifest.get("params") or {}
         answerer.features = parse(FeatureParams, params.get("features") or {}, "recommendation.features")
@@ -235,9 +234,3 @@ def request_milliseconds(answerer: Answerer, n: int = 100) -> float:
         answerer.rank(history)
         taken.append(time.process_time() - began)
     return 1000 * float(np.median(taken))
-
-
-def _ends(bundle: Bundle) -> datetime:
-    """When the bundle's histories end; one of an older project says only when the data ended that was evaluated."""
-    own = bundle.folder / "data.json"
-    return datetime.fromisoformat((read_json(own) if own.is_file() else bundle.manifest)["as_of"])
