@@ -7,12 +7,18 @@ from datetime import datetime
 import polars as pl
 
 from components.core.tables import DATE, Table, utc
+from components.quality.events import with_event_conditions
 
 PRODUCT_KNOWN, REPEATED, HOURS_BEFORE_AS_OF, DAYS_LONG = "product_known", "repeated", "hours_before_as_of", "days_long"
 
 
 def with_conditions(
-    part: pl.LazyFrame, table: Table, as_of: str | None, products: pl.Series | None, timezone: str = "UTC"
+    part: pl.LazyFrame,
+    table: Table,
+    as_of: str | None,
+    products: pl.Series | None,
+    timezone: str = "UTC",
+    answered: pl.Series | None = None,
 ) -> pl.LazyFrame:
     """`part` with the columns that suites may name besides the canonical ones.
 
@@ -20,6 +26,7 @@ def with_conditions(
     repeated            whether the row before says exactly the same (or has the same key, where that may be but once)
     hours_before_as_of  negative for times that have not come yet; null in rows about the future
     days_long           from `starts` to `ends`, both counted
+    and those of components.quality.events, for tables of events
 
     Args:
         part: sorted as collect sorts, so that equal rows are neighbours.
@@ -27,6 +34,7 @@ def with_conditions(
         as_of: ISO time, end of the data.
         products: the ids that may be named.
         timezone: the shop's, in which days begin.
+        answered: the requests that the service has answered, for tables of events.
     """
     found = set(part.collect_schema().names())
     compared = [column for column in (_named_by(table) if table.once else table.schema) if column in found]
@@ -37,7 +45,8 @@ def with_conditions(
         made[HOURS_BEFORE_AS_OF] = _hours_before(as_of, table, timezone)
     if {"starts", "ends"} <= found:
         made[DAYS_LONG] = (pl.col("ends") - pl.col("starts")).dt.total_days() + 1.0
-    return part.with_columns(**made)
+    part = part.with_columns(**made)
+    return with_event_conditions(part, products, answered) if "payload" in found else part
 
 
 def _named_by(table: Table) -> list[str]:

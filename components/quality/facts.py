@@ -26,6 +26,8 @@ COMPARED: Mapping[str, tuple[str, ...]] = {  # columns whose distribution is com
     "promotions": ("display", "mailer"),
     "campaigns": ("reach",),
     "sales": ("y",),
+    "feedback": ("application", "kind", "hour"),
+    "impressions": ("application", "hour"),
 }
 SHARES: Mapping[str, Mapping[str, pl.Expr]] = {
     "transactions": {
@@ -46,6 +48,8 @@ SHARES: Mapping[str, Mapping[str, pl.Expr]] = {
         "negative_share": pl.col("y") < 0,
         "zero_share": pl.col("y") == 0,
     },
+    "feedback": {"anonymous_share": pl.col("customer_id").is_null(), "unlinked_share": pl.col("request_id").is_null()},
+    "impressions": {"anonymous_share": pl.col("customer_id").is_null()},
 }
 
 

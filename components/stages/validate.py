@@ -36,6 +36,7 @@ from components.settings import settings
 log = logging.getLogger(__name__)
 
 SUITES, COVARIATE = Path("expectations"), "(covariate)"
+EVENTS = ("feedback", "impressions")
 
 
 class QualityParams(Params):
@@ -43,6 +44,7 @@ class QualityParams(Params):
     max_age_days: float | None = Field(
         None, gt=0, description="`pipeline` warns where the data end longer ago; null for data that stand still."
     )
+    few_rows: int = Field(0, ge=0, description="So many rows may be quarantined, whatever their share.")
     too_old: Literal["warn", "stop"] = Field("warn", description="`stop`: older data are not released either.")
 
 
@@ -55,7 +57,7 @@ def validate(table: str) -> None:
     canonical, params = table_named(table), read_params()
     limits = parse(QualityParams, (params.get("quality") or {}).get(table) or {}, f"quality.{table}")
     with replaced_folder(settings().data / "accepted" / table) as folder:
-        report = _judge(canonical, limits.quarantine_share_max, folder)
+        report = _judge(canonical, limits, folder)
         page = _publish(report)
         if report.verdict == "failed":
             raise QualityFailure(f"{report.sentence()}; see {page}")
@@ -69,7 +71,7 @@ def _publish(report: Report) -> Path:
     return folder / f"{report.table}.html"
 
 
-def _judge(table: Table, limit: float, folder: Path) -> Report:
+def _judge(table: Table, limits: QualityParams, folder: Path) -> Report:
     """Fill `folder` with what is accepted, and say what was found on the way."""
     collected, quarantine = settings().data / "collected" / table.name, _quarantine(table)
     meta, parts = read_json(collected / "meta.json"), sorted(collected.glob("part-*.parquet"))
@@ -81,7 +83,7 @@ def _judge(table: Table, limit: float, folder: Path) -> Report:
         accepted=0,
         quarantined=0,
         set_aside=0,
-        quarantine_share_max=limit,
+        quarantine_share_max=limits.quarantine_share_max,
         findings=(),
         missing_columns=meta["missing_columns"],
         source=meta["source"] or {},
@@ -97,21 +99,23 @@ def _judge(table: Table, limit: float, folder: Path) -> Report:
     columns = [_of_table(outcome) for outcome in suite.check("schema", _schema(parts, table))]
     if not all(finding.passed for finding in columns):
         return replace(start, findings=columns)
-    return _judge_rows(table, suite, replace(start, findings=columns), meta, folder)
+    return _judge_rows(table, suite, replace(start, findings=columns), meta, limits, folder)
 
 
-def _judge_rows(table: Table, suite: Suite, start: Report, meta: Mapping[str, Any], folder: Path) -> Report:
+def _judge_rows(
+    table: Table, suite: Suite, start: Report, meta: Mapping[str, Any], limits: QualityParams, folder: Path
+) -> Report:
     parts = sorted((settings().data / "collected" / table.name).glob("part-*.parquet"))
     until = _expected_until(table, start.as_of)
     ends = until if table.ahead else start.as_of
-    sieve = Sieve(table, suite, ends, _product_ids(table), start.timezone)
+    sieve = Sieve(table, suite, ends, _product_ids(table), start.timezone, _answered(table))
     sifted = sieve.sift(parts, folder, _quarantine(table))
     accepted = sorted(folder.glob("part-*.parquet"))
     sample = recent_sample(accepted, table, start.as_of, start.timezone)
     now = profile(accepted, table, start.as_of, sample) | {"content": meta["content"]}
     known = facts(accepted, table, until, start.timezone)
     known |= moved(now, sample, meta.get("reference"))
-    known |= _counted(sifted, start.quarantine_share_max)
+    known |= _counted(sifted, limits)
     _keep_profile(table, now)
     write_json(folder / "meta.json", _passed_on(meta, sifted))
     findings = [*start.findings, *(_of_rows(one, sifted) for one in suite.at("row"))]
@@ -140,12 +144,13 @@ def _expected_until(table: Table, as_of: str | None) -> str | None:
     return max(ends, key=datetime.fromisoformat, default=None)
 
 
-def _counted(sifted: Sifted, limit: float) -> dict[str, Any]:
+def _counted(sifted: Sifted, limits: QualityParams) -> dict[str, Any]:
     total = max(sifted.collected, 1)
+    few = sifted.quarantined <= limits.few_rows
     return {
         "rows": sifted.accepted,
         "set_aside_share": sifted.set_aside / total,
-        "quarantine_to_limit": sifted.quarantined / total / limit,
+        "quarantine_to_limit": 0.0 if few else sifted.quarantined / total / limits.quarantine_share_max,
     }
 
 
@@ -202,13 +207,25 @@ def _finding(expectation: Expectation, passed: bool, checked: int, failed: int, 
 
 def _product_ids(table: Table) -> pl.Series | None:
     """Ids of the accepted products, or None where this table names none or the shop has no such table."""
-    if table.name == "products" or "product_id" not in table.schema:
+    if table.name != "feedback" and (table.name == "products" or "product_id" not in table.schema):
         return None
     folder = settings().data / "accepted" / "products"
     if not (folder / "meta.json").is_file():
         raise MissingTable(f"{table.name}: expected {folder}, by which products are known; validate products first")
     parts = sorted(folder.glob("part-*.parquet"))
     return pl.scan_parquet(parts).select("product_id").collect().to_series() if parts else None
+
+
+def _answered(table: Table) -> pl.Series | None:
+    """The requests that events of this table name and the service has answered; None where nobody can know."""
+    collected = settings().data / "collected"
+    answers = sorted((collected / "impressions").glob("part-*.parquet"))
+    if table.name not in EVENTS or not answers:
+        return None
+    named = pl.scan_parquet(sorted((collected / table.name).glob("part-*.parquet"))).select("request_id").unique()
+    by_service = pl.col("payload").str.json_path_match("$.role") != "shop"
+    known = pl.scan_parquet(answers).join(named, on="request_id", how="semi").filter(by_service)
+    return known.select(pl.col("request_id").unique()).collect(engine="streaming").to_series()
 
 
 def _quarantine(table: Table) -> Path:

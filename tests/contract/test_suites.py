@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -76,9 +77,9 @@ def repeated(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([frame.head(1), frame])
 
 
-def thin_end(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row a day in the last six days, where there were twenty."""
-    end = pl.col("at") >= AS_OF - timedelta(days=6)
+def thin_end(frame: pl.DataFrame, days: int = 6) -> pl.DataFrame:
+    """One row a day in the last days, where there were twenty."""
+    end = pl.col("at") >= AS_OF - timedelta(days=days)
     return frame.filter(~end | pl.col("at").dt.date().is_first_distinct())
 
 
@@ -105,6 +106,31 @@ def where(every_nth: int, **values: Any) -> Change:
     )
 
 
+def told(kind: str, **payload: Any) -> Example:
+    """The first event is of another kind and says something else."""
+    return first(kind=kind, payload=json.dumps(payload))
+
+
+def crowd(n: int, every_seconds: float, **values: Any) -> Change:
+    """`n` more events of one customer on the last day, one after the other."""
+
+    def add(frame: pl.DataFrame) -> pl.DataFrame:
+        said = {"customer_id": "bot", "request_id": None} | values
+        more = pl.concat([frame.tail(1)] * n).with_columns(
+            (pl.lit(value, frame.schema[name]).alias(name) for name, value in said.items()),
+            at=AS_OF - timedelta(days=1) + pl.duration(milliseconds=pl.int_range(n) * int(1000 * every_seconds)),
+            event_id="bot " + pl.int_range(n).cast(pl.String),
+        )
+        return pl.concat([frame, more]).sort("at", "event_id")
+
+    return add
+
+
+def shop_reports_unasked(frame: pl.DataFrame) -> pl.DataFrame:
+    """The first impression is one that the shop's own pages report, of a request that was never made."""
+    return first(request_id="never asked", payload=json.dumps({"role": "shop", "shown": []})).rows(frame)
+
+
 TYPES = Example(lambda frame: frame.with_columns(pl.col(frame.columns[0]).cast(pl.Categorical)))
 SPOILT = {"besides": frozenset({"product_named"}), "limit": 0.0005}  # the limit speaks only where rows are bad
 OVER = Example(first(product_id=None).rows, **SPOILT)
@@ -127,7 +153,61 @@ DATED = {
     "recent_rows_ratio": released(recent_rows_per_day=1000.0),
     "hour_psi": Example(at_noon),
 }
+CLICK = {"kind": "click", "payload": '{"product_id": "p1"}'}
+PURCHASE = {"product_id": "p1", "quantity": 1.0, "amount": 2.0}
+EVENTS = COMMON | {
+    "columns": Example(lambda frame: frame.drop("customer_id")),
+    "event_named": first(event_id=None),
+    "application_named": first(application=None),
+    "kind_present": first(kind=None),
+    "kind_known": first(kind="hover"),
+    "time_readable": first(at=None),
+    "receipt_readable": first(received_at=None),
+    "clock_right": first(received_at=datetime(2024, 1, 1, 0, 53, tzinfo=UTC)),
+    "recent_enough": first(received_at=datetime(2025, 2, 1, tzinfo=UTC)),
+    "payload_readable": first(payload='["click"]'),
+    "payload_complete": first(payload="{}"),
+    "not_repeated": Example(repeated),
+    "days_since_newest": later_end(9),
+    "quiet_days": no_reference(lambda frame: thin_end(frame, 16)),
+    "recent_rows_ratio": released(recent_rows_per_day=1000.0),
+    "repeated_key_share": every(event_id="e"),
+    "set_aside_share": Example(
+        lambda frame: frame.with_columns(pl.col("received_at").dt.offset_by("13mo")),
+        lambda meta: {key: value for key, value in meta.items() if key != "reference"},
+        besides=frozenset({"recent_enough"}),
+    ),
+    "application_psi": every(application="demand"),
+    "hour_psi": Example(at_noon),
+    "quarantine_to_limit": Example(
+        first(event_id=None).rows, besides=frozenset({"event_named"}), limit=SPOILT["limit"]
+    ),
+}
 EXAMPLES: dict[str, dict[str, Example]] = {
+    "feedback": EVENTS
+    | {
+        "order_named": first(kind="purchase", order_id=None, payload=json.dumps({"items": [PURCHASE]})),
+        "quantity_plausible": told("purchase", items=[PURCHASE, PURCHASE | {"quantity": -1e5}]),
+        "amount_plausible": told("purchase", items=[PURCHASE | {"amount": 1e8}]),
+        "period_begun": told("sales", series_id="s", period="2024-02-01", units=3),
+        "human_minute": Example(crowd(101, 0.5, **CLICK)),
+        "human_day": Example(crowd(2001, 1, **CLICK)),
+        "source_not_flooding": Example(
+            crowd(100, 60, kind="correction", payload='{"subject": "s", "label": "l", "by": "one"}')
+        ),
+        "products_known": no_reference(every(kind="click", payload='{"product_id": "unheard-of"}').rows),
+        "request_answered": every(request_id="never asked"),
+        "anonymous_share": every(customer_id=None),
+        "unlinked_share": every(request_id=None),
+        "kind_psi": every(**CLICK),
+    },
+    "impressions": EVENTS
+    | {
+        "request_named": first(request_id=None),
+        "request_answered": Example(shop_reports_unasked),
+        "human_minute": Example(crowd(201, 0.2, request_id="r0")),
+        "human_day": Example(crowd(5001, 1, request_id="r0")),
+    },
     "transactions": COMMON
     | DATED
     | {
@@ -310,6 +390,25 @@ def clean(table: str) -> pl.DataFrame:
             "weight": pl.repeat(1.0, n, eager=True),
         },
     }
+    for events in ("feedback", "impressions"):
+        columns[events] = {
+            "event_id": "e" + text,
+            "application": pl.repeat("recommendation", n, eager=True),
+            "kind": pl.Series(["click", "purchase", "cart", "dismiss"])[number % 4],
+            "at": at,
+            "received_at": at.dt.offset_by("1d"),
+            "payload": pl.Series([json.dumps({"product_id": "p1"}), json.dumps({"items": [PURCHASE]})])[
+                (number % 4 == 1).cast(pl.Int8)
+            ],
+            "request_id": "r" + text,
+            "order_id": "o" + text,
+            "customer_id": "c" + (number % 30).cast(pl.String),
+        }
+    shown = {"role": "champion", "shown": [{"key": "p1", "position": 1, "propensity": 0.5}]}
+    columns["impressions"] |= {
+        "kind": pl.repeat("impression", n, eager=True),
+        "payload": pl.repeat(json.dumps(shown), n, eager=True),
+    }
     frame = pl.DataFrame(columns[table]).cast(dict(TABLES[table].schema))
     return frame.with_columns(is_holiday=pl.lit(0.0)) if table == "sales" else frame
 
@@ -340,6 +439,9 @@ def failures(table: str, example: Example) -> dict[str, str]:
     rows.write_parquet(part)
     canonical = TABLES[table]
     as_of = None if canonical.time is None or canonical.ahead else AS_OF.isoformat()
+    if table == "feedback":
+        Path("data/collected/impressions").mkdir()
+        clean("impressions").write_parquet("data/collected/impressions/part-2024.parquet")
     if canonical.ahead:
         write_json(Path("data/collected/transactions/meta.json"), {"as_of": example.until.isoformat()})
     reference = profile([part], canonical, as_of, recent_sample([part], canonical, as_of, "UTC"))
