@@ -32,6 +32,7 @@ from components.demand.answer.what_if import Plan, by_step, code_mix, planned, p
 from components.demand.features.panel import Panel
 from components.demand.models.gbm import Gbm
 
+EXPLAINER = "gbm"  # the model that says what moves a forecast, whatever makes the forecast
 REMEMBERED, FEW = 256, 20  # what-ifs of a few series: a buyer's page asks the same again while others change
 QUICK_NUMBERS = 2000  # an answer of so many takes no longer than to hand it over to another thread
 
@@ -217,7 +218,7 @@ class Forecasts:
 
 def _explainer(bundle: Bundle) -> Explain | None:
     """The shipped gbm's view; else that of one packaged beside what ships; else nothing can explain."""
-    model, beside = bundle.members.get("gbm"), bundle.folder / "explainer"
+    model, beside = bundle.members.get(EXPLAINER), bundle.folder / "explainer"
     if model is None and beside.is_dir():
         model = Gbm.load(beside)
     if not isinstance(model, Gbm):
