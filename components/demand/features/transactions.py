@@ -46,7 +46,7 @@ def from_transactions(
     units = matrix(coded, "units", (named.height, grid.length))
     sold = units > 0
     begun = np.maximum.accumulate(sold, axis=1)
-    price = matrix(coded.with_columns(price=pl.col("amount") / pl.col("units")), "price", units.shape)
+    price = matrix(coded.with_columns(price=pl.col("amount") / pl.col("paid")), "price", units.shape)
     return Series(
         grid,
         named.drop("row"),
@@ -82,8 +82,9 @@ def _any_store(lines: pl.LazyFrame) -> bool:
 
 
 def _cells(lines: pl.LazyFrame, keys: list[str], grid: Grid) -> pl.DataFrame:
-    """The keys, period, units and amount: one row where anything was sold in a whole period of the past."""
-    sums = lines.group_by(*keys, "period").agg(units=pl.col("quantity").sum(), amount=pl.col("amount").sum())
+    """The keys, period, units, amount and the units `paid` by it: one row where anything was sold in a whole period."""
+    paid = pl.col("quantity").filter(pl.col("amount").is_not_null()).sum()  # some lines may not say what they cost
+    sums = lines.group_by(*keys, "period").agg(units=pl.col("quantity").sum(), amount=pl.col("amount").sum(), paid=paid)
     cells = sums.drop_nulls(keys).collect(engine="streaming")
     return cells.filter(pl.col("period").is_between(0, grid.length - 1))
 

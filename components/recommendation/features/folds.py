@@ -118,12 +118,13 @@ def _purchases(lines: pl.LazyFrame) -> pl.LazyFrame:
     amount = pl.col("amount") if "amount" in lines.collect_schema().names() else pl.lit(None, pl.Float64)
     bought = lines.filter(pl.col("quantity") > 0).with_columns(amount=amount)
     times = bought.group_by("basket_id").agg(pl.col("at").max())
+    paid = pl.col("amount").is_not_null()  # an order that feedback tells may not say what it cost
     merged = bought.group_by("basket_id", "product_id").agg(
         pl.col("customer_id").first(),
         weight=pl.lit(1.0, pl.Float32),
-        price=(pl.col("amount").sum() / pl.col("quantity").sum()).cast(pl.Float32),
+        price=(pl.col("amount").sum() / pl.col("quantity").filter(paid).sum()).cast(pl.Float32),
     )
-    return merged.join(times, on="basket_id")
+    return merged.with_columns(pl.col("price").fill_nan(None)).join(times, on="basket_id")
 
 
 def _behaviour(events: pl.LazyFrame, weights: Mapping[str, float]) -> pl.LazyFrame:
