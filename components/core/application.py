@@ -30,7 +30,7 @@ Objective = Callable[[np.ndarray, Asked], float]
 Pictures = Callable[[Path, Mapping[str, Any]], list[tuple[str, str]]]
 # plots(data/<application>, metrics.json): tables for `dvc plots show`, by file stem
 Plots = Callable[[Path, Mapping[str, Any]], dict[str, pl.DataFrame]]
-# logged_keys(rows of feedback.rewards.shown_rows, the bundle of the codes, release -> manifest): those of known releases,
+# logged_keys(rows of feedback.rewards.shown_rows, the codes' bundle, release -> manifest): those of known releases,
 # with the column that names a key beside the group, null where the bundle does not know it, and `chance`, with which
 # the release shows the key anywhere in its answer; queries tell by `customer_id` whose they are
 LoggedKeys = Callable[[pl.DataFrame, Path, Mapping[str, Mapping[str, Any]]], pl.DataFrame]
@@ -59,6 +59,8 @@ class Application:
     scale         feature column by which scores and labels of different groups become comparable
     pictures      more pictures for the report
     plots         more tables for `dvc plots show`
+    terms         files below features/ that say how weights read data; `ensemble` keeps them beside the weights
+                  (terms_of), so that what is packaged with other data than they learned from can be told to them
     logged_keys   where answers are drawn with known chances: logged rows in the terms of scores, for a second opinion
     """
 
@@ -82,6 +84,7 @@ class Application:
     scale: str | None = None
     pictures: Pictures | None = None
     plots: Plots | None = None
+    terms: tuple[str, ...] = ()
     logged_keys: LoggedKeys | None = None
 
     @property
@@ -93,6 +96,11 @@ class Application:
     def primary(self) -> str:
         """The metric that decides."""
         return next(iter(self.metrics))
+
+
+def terms_of(features: Path) -> Path:
+    """Where the terms of the weights lie that were trained beside these features."""
+    return features.parent / "ensembles" / "terms"
 
 
 def load_application(name: str) -> Application:

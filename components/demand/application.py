@@ -10,19 +10,20 @@ from typing import Any
 import polars as pl
 from pydantic import Field
 
-from components.core.application import Application
+from components.core.application import Application, terms_of
 from components.core.bundle import read_bundle
 from components.core.gate import Gate
 from components.core.metrics import pinball_objective
 from components.core.params import Params, parse
-from components.demand.answer.forecasts import Forecasts, request_milliseconds
+from components.demand.answer.forecasts import EXPLAINER, Forecasts, request_milliseconds
 from components.demand.evaluation import report
 from components.demand.evaluation.floors import against_floors
 from components.demand.evaluation.outcomes import outcomes as measures
 from components.demand.features.folds import featurise
 from components.demand.features.panel import KEYS
+from components.demand.features.terms import in_terms_of
 
-EXPLAINER = "gbm"
+QUERIES = "now/queries.parquet"
 NEVER = float("inf")  # a slack: only the floor speaks
 
 
@@ -86,14 +87,19 @@ def _within(metric: str, bounds: tuple[float, float]) -> list[Gate]:
 
 
 def package(features: Path, bundle: Path) -> None:
-    """What the service needs beside the models: every series and category up to the end of the data, forecast."""
+    """What the service needs beside the models: every series and category up to the end of the data, forecast.
+
+    Both are told in the terms of the weights, which may have learned from earlier data (a refresh).
+    """
+    known = pl.read_parquet(terms_of(features) / QUERIES)
     for name in ("queries", "categories"):
-        shutil.copy(features / "now" / f"{name}.parquet", bundle / f"{name}.parquet")
+        told = in_terms_of(pl.read_parquet(features / "now" / f"{name}.parquet"), known)
+        told.write_parquet(bundle / f"{name}.parquet")
     if (features / "now" / "catalogue.parquet").is_file():  # a shop may keep no table of products
         shutil.copy(features / "now" / "catalogue.parquet", bundle / "catalogue.parquet")
     fitted = features.parent / "models" / EXPLAINER / "model"
     if fitted.is_dir() and not (bundle / "members" / EXPLAINER).is_dir():
-        shutil.copytree(fitted, bundle / "explainer")  # it says what moves a forecast, whatever makes the forecast
+        shutil.copytree(fitted, bundle / "explainer")
     Forecasts.of(read_bundle(bundle)).save(bundle)
 
 
@@ -121,4 +127,5 @@ APPLICATION = Application(
     scale="scale",
     pictures=report.pictures,
     plots=report.plots,
+    terms=(QUERIES,),
 )  # fmt: skip

@@ -31,11 +31,6 @@ def recode(
     return queries, _recode_column(pool, codes), lambda scores: _recode_column(scores, _reversed(codes))
 
 
-def same_terms(ours: Path, theirs: Path) -> bool:
-    """Whether weights that were trained for the bundle `theirs` may stay in the bundle `ours`."""
-    return _codes(ours).equals(_codes(theirs))
-
-
 def _codes(bundle: Path) -> pl.DataFrame:
     return pl.read_parquet(bundle / "catalogue.parquet").select("product_id", "item")
 

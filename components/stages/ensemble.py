@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from components.core import ensembles
-from components.core.application import Application, load_application
+from components.core.application import Application, load_application, terms_of
 from components.core.artifacts import folder_bytes, read_json, write_json
 from components.core.bundle import join_members
 from components.core.errors import ModelError
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def ensemble(application: str) -> None:
-    """Write data/<application>/ensembles/: each ensemble, its validation and test scores, a report."""
+    """Write data/<application>/ensembles/: each ensemble, its validation and test scores, a report, the terms."""
     chosen, data = load_application(application), settings().data / application
     out = data / "ensembles"
     shutil.rmtree(out, ignore_errors=True)
@@ -33,6 +33,9 @@ def ensemble(application: str) -> None:
     spec = ensembles.PoolSpec.of(chosen, members, features)
     report = {name: _learn(name, values or {}, spec, chosen, data, out) for name, values in params["ensembles"].items()}
     write_json(out / "report.json", report)
+    for name in chosen.terms:
+        (terms_of(data / "features") / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(data / "features" / name, terms_of(data / "features") / name)
 
 
 def trained_members(folder: Path, names: list[str]) -> list[str]:
