@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-import yaml
 
 from components.core.artifacts import read_json
 from components.core.errors import QualityFailure
@@ -17,34 +16,21 @@ from components.quality.suite import Suite
 from components.stages.collect import collect, keep_reference
 from components.stages.validate import validate
 
-ROOT = Path(__file__).parents[2]
 FIRST = date(2024, 1, 1)  # a Monday
 N_WEEKS, SOLD_UNTIL = 12, datetime(2024, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shop(make_shop: Callable[..., Path]) -> Path:
     """A shop with two products that sold something until the first of March; a tenth may be bad."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SHOP_DATA", "data")
-    monkeypatch.setenv("SHOP_HOME", "shop")
-    shutil.copytree(ROOT / "expectations", "expectations")
-    Path("files").mkdir()
     tables = ("transactions", "products", "promotions", "campaigns", "sales")
-    params: dict[str, Any] = {
-        "timezone": "America/New_York",
-        "sources": {table: {"kind": "folder", "path": "files"} for table in tables},
-        "quality": {table: {"quarantine_share_max": 0.1} for table in tables},
-    }
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-    products = {"product_id": ["p0", "p1"], "title": ["A", "B"], "category": ["x", "x"]}
-    pl.DataFrame(products).write_csv("files/products.csv")
+    folder = make_shop("America/New_York", dict.fromkeys(tables, 0.1))
     line = {"basket_id": ["b"], "product_id": ["p0"], "at": [SOLD_UNTIL], "quantity": [1.0], "amount": [2.0]}
     pl.DataFrame(line).write_parquet("files/transactions.parquet")
     for table in ("products", "transactions"):
         collect(table)
     validate("products")
-    return tmp_path
+    return folder
 
 
 def placements(n_stores: int = 5) -> pl.DataFrame:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,24 +32,9 @@ N = 1200
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A shop with sixty days of sound sales and two products, in which a twentieth may be bad."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SHOP_DATA", "data")
-    monkeypatch.setenv("SHOP_HOME", "shop")
-    shutil.copytree(ROOT / "expectations", "expectations")
-    Path("files").mkdir()
-    Path("params.yaml").write_text(
-        "timezone: UTC\n"
-        "sources:\n"
-        "  transactions: {kind: folder, path: files}\n"
-        "  products: {kind: folder, path: files}\n"
-        "quality: {transactions: {quarantine_share_max: 0.05}}\n"
-    )
-    pl.DataFrame({"product_id": ["p0", "p1"], "title": ["A", "B"], "category": ["x", "x"]}).write_csv(
-        "files/products.csv"
-    )
-    return tmp_path
+def shop(make_shop: Callable[..., Path]) -> Path:
+    """A shop with two products, in whose transactions a twentieth may be bad."""
+    return make_shop("UTC", {"transactions": 0.05, "products": 0.05})
 
 
 def sales() -> pl.DataFrame:
