@@ -235,7 +235,7 @@ def _our_features(answerer: Answerer, histories: Histories) -> int:
     n_values = 0
     for start in range(0, len(histories), 500):
         part = histories.part(start, min(start + 500, len(histories)))
-        offsets, items = candidate_items(part, answerer.statistics, answerer.pool)
+        offsets, items = candidate_items(part, answerer.statistics, answerer.features.pool)
         n_values += pair_features(part, offsets, items, answerer.statistics).size
     return n_values
 
