@@ -59,8 +59,8 @@ class Application:
     scale         feature column by which scores and labels of different groups become comparable
     pictures      more pictures for the report
     plots         more tables for `dvc plots show`
-    terms         files below features/ that say how weights read data; `ensemble` keeps them beside the weights
-                  (terms_of), so that what is packaged with other data than they learned from can be told to them
+    terms         files below features/ that say how weights read data; `ensemble` keeps them beside the weights, so
+                  that `package` can tell them of other data than they learned from (terms_of)
     logged_keys   where answers are drawn with known chances: logged rows in the terms of scores, for a second opinion
     """
 
@@ -98,9 +98,10 @@ class Application:
         return next(iter(self.metrics))
 
 
-def terms_of(features: Path) -> Path:
-    """Where the terms of the weights lie that were trained beside these features."""
-    return features.parent / "ensembles" / "terms"
+def terms_of(features: Path, name: str) -> Path:
+    """The file `name` of the features that the weights beside them learned from; these very ones where none is kept."""
+    kept = features.parent / "ensembles" / "terms" / name
+    return kept if kept.is_file() else features / name
 
 
 def load_application(name: str) -> Application:

@@ -91,7 +91,7 @@ def package(features: Path, bundle: Path) -> None:
 
     Both are told in the terms of the weights, which may have learned from earlier data (a refresh).
     """
-    known = pl.read_parquet(terms_of(features) / QUERIES)
+    known = pl.read_parquet(terms_of(features, QUERIES))
     for name in ("queries", "categories"):
         told = in_terms_of(pl.read_parquet(features / "now" / f"{name}.parquet"), known)
         told.write_parquet(bundle / f"{name}.parquet")

@@ -69,7 +69,7 @@ def package(features: Path, bundle: Path) -> None:
 
     Raises DataError where the weights learned from a catalogue with other codes.
     """
-    _check_codes(terms_of(features) / CATALOGUE, features / CATALOGUE)
+    _check_codes(terms_of(features, CATALOGUE), features / CATALOGUE)
     shutil.copy(features / "catalogue.parquet", bundle / "catalogue.parquet")
     for part in ("statistics", "histories"):
         shutil.copytree(features / "now" / part, bundle / part)

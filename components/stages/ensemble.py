@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from components.core import ensembles
-from components.core.application import Application, load_application, terms_of
+from components.core.application import Application, load_application
 from components.core.artifacts import folder_bytes, read_json, write_json
 from components.core.bundle import join_members
 from components.core.errors import ModelError
@@ -34,8 +34,8 @@ def ensemble(application: str) -> None:
     report = {name: _learn(name, values or {}, spec, chosen, data, out) for name, values in params["ensembles"].items()}
     write_json(out / "report.json", report)
     for name in chosen.terms:
-        (terms_of(data / "features") / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(data / "features" / name, terms_of(data / "features") / name)
+        (out / "terms" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(data / "features" / name, out / "terms" / name)
 
 
 def trained_members(folder: Path, names: list[str]) -> list[str]:
