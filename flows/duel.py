@@ -20,6 +20,7 @@ from components.core.gate import Gate, Verdict, judge_all
 from components.core.metrics import bootstrap, columns_of, overall
 from components.core.params import section
 from components.core.splits import fold_table
+from flows.second_opinion import Opinion, Sides, second_opinion
 
 log = logging.getLogger(__name__)
 
@@ -40,21 +41,23 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """What one side reached: one row of outcomes per group, and what it costs."""
+    """What one side reached: its scores in the rows' codes, one row of outcomes per group, and what it costs."""
 
+    scores: pl.DataFrame
     outcomes: pl.DataFrame
     figures: dict[str, float]  # metric, or "slice=value/metric", and ms_per_query, mb
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What all rules said, and the paired difference in the deciding metric."""
+    """What all rules said, the paired difference in the deciding metric, and what logged answers say of it."""
 
     passed: bool
     verdicts: Sequence[Verdict]
     difference: dict[str, float] | None
     candidate: dict[str, float]
     champion: dict[str, float] | None
+    opinion: Opinion | None = None
 
     @property
     def reasons(self) -> list[str]:
@@ -80,9 +83,10 @@ def duel(application: str, params: Mapping[str, Any], features: Path, bundle: Pa
         ArtifactError: the candidate's bundle is not what was sealed.
     """
     chosen, rows = load_application(application), Rows.of(features)
-    candidate = show(chosen, rows, bundle)
+    candidate = show(chosen, rows, bundle, catalogue=bundle)
     champion, note = _champion(chosen, rows, bundle, live)
-    gates = chosen.gates(section(dict(params), application).get("gates") or {})
+    values = section(dict(params), application).get("gates") or {}
+    gates = chosen.gates(values)
     empty = [gate for gate in gates if not _has_rows(gate, candidate)]
     verdicts = judge_all(
         [g for g in gates if g not in empty], candidate.figures, champion.figures if champion else None
@@ -90,12 +94,18 @@ def duel(application: str, params: Mapping[str, Any], features: Path, bundle: Pa
     verdicts += [Verdict(True, gate.metric, f"{gate.metric}: no test row is in this slice") for gate in empty]
     if note:
         verdicts.append(Verdict(True, "champion", note))
+    opinion = None
+    if champion:
+        sides = Sides(rows.queries, candidate.scores, champion.scores)
+        opinion = second_opinion(chosen, sides, features, bundle, values.get("off_policy_slack"))
+        verdicts.append(opinion.verdict)
     return Judgement(
         passed=all(verdict.passed for verdict in verdicts),
         verdicts=verdicts,
         difference=paired_difference(chosen, candidate, champion) if champion else None,
         candidate=candidate.figures,
         champion=champion.figures if champion else None,
+        opinion=opinion,
     )
 
 
@@ -106,9 +116,10 @@ def show(application: Application, rows: Rows, folder: Path, catalogue: Path | N
     if catalogue is not None and (recode := recoding(application.name)) is not None:
         queries, pool, back = recode(catalogue, folder, queries, pool)
     scores = bundle.predict(queries, pool)
-    outcomes = application.outcomes(back(scores) if back else scores, rows.queries, rows.truth, rows.pool)
+    scores = back(scores) if back else scores
+    outcomes = application.outcomes(scores, rows.queries, rows.truth, rows.pool)
     costs = {"ms_per_query": application.milliseconds(folder), "mb": folder_bytes(folder) / 1e6}
-    return Showing(outcomes, {**figures(application, outcomes), **costs})
+    return Showing(scores, outcomes, {**figures(application, outcomes), **costs})
 
 
 def recoding(application: str) -> Callable[..., Any] | None:
