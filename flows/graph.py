@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +34,7 @@ class Stage:
     @property
     def application(self) -> str | None:
         """The application it belongs to; None for a stage of a shop table."""
-        block, _, item = self.name.partition("@")
-        if block.startswith("train_"):
-            return block.removeprefix("train_")
-        return None if block in {"collect", "validate"} else item or None
+        return application_of(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +64,10 @@ class Graph:
                 found.add(stage.name)
         return found
 
+    def only(self, blocks: Collection[str]) -> Graph:
+        """The stages of these blocks of dvc.yaml, whatever they are made from."""
+        return Graph({name: stage for name, stage in self.stages.items() if name.partition("@")[0] in blocks})
+
     def of(self, applications: Sequence[str]) -> Graph:
         """Only what these applications need."""
         known = {stage.application for stage in self} - {None}
@@ -78,6 +79,14 @@ class Graph:
             )
         wanted = self.upstreams(stage.name for stage in self if stage.application in applications)
         return Graph({name: stage for name, stage in self.stages.items() if name in wanted})
+
+
+def application_of(stage: str) -> str | None:
+    """The application that a stage belongs to by its name; None for a stage of a shop table."""
+    block, _, item = stage.partition("@")
+    if block.startswith("train_"):
+        return block.removeprefix("train_")
+    return None if block in {"collect", "validate"} else item or None
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The loop as a Prefect flow: one task per stale stage of the graph, then the release of what came out.
 
-python -m flows.pipeline [--applications recommendation ...] [--profile quick|full]
+python -m flows.pipeline [--applications recommendation ...] [--profile quick|full] [--refresh] [--no-release]
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
+from components.core.artifacts import write_json
 from components.core.errors import ShopError
 from components.core.params import read_params
 from components.logs import set_up_logs
@@ -33,33 +34,46 @@ from flows.freshness import too_old
 from flows.graph import Graph, read_graph, read_stale
 from flows.profiles import apply_profile
 from flows.progress import ProgressBoard
-from flows.release import Released, release
+from flows.release import release
 from flows.scoreboard import PLAIN_WIDTH, metrics_of, print_scores, quality_markdown, rows_of
 from flows.server import quieten, some_server
+from flows.standing import Released
 
 # Waiting tasks occupy threads, so these are many; the crew's slots bound what really runs.
+REFRESHED = ("collect", "validate", "featurise", "package")  # blocks of dvc.yaml that renew all but the weights
+READY = "ready.json"  # below data/: which applications came out whole, and what went wrong with the others
 THREADS: Any = ThreadPoolTaskRunner(max_workers=256)
 
 
 @flow(name="pipeline", task_runner=THREADS, validate_parameters=False)
-def pipeline(applications: list[str] | None = None, reason: str = "run by hand", slots: int | None = None) -> list[str]:
+def pipeline(
+    applications: list[str] | None = None,
+    reason: str = "run by hand",
+    slots: int | None = None,
+    refit: bool = True,
+    releasing: bool = True,
+) -> list[str]:
     """Bring the applications up to date and release them; returns the versions that are live now.
 
     Args:
         applications: names from params.yaml; all of `applications` where left out.
         reason: why it runs now, for the audit trail.
         slots: stages at once; what the machine bears where left out.
+        refit: False packs the weights as they are with today's histories, and trains nothing.
+        releasing: False ends before the release, and says in data/ready.json what could be released.
     """
     root, chosen = Path(), applications or list(read_params()["applications"])
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     with only_run(root):
         with ProgressBoard(console) as board:
             graph = read_graph(root).of(chosen)
+            graph = graph if refit else graph.only(REFRESHED)
             crew = Crew(root, settings().home / "logs", board, slots or sensible_slots())
             failed = bring_up_to_date(graph, crew, board.expect, root)
         old = _publish_quality(graph, console)
         spared = [name for name in chosen if not old and not _touches(graph, failed, name)]
-        released, refused = _release_all(spared, reason, console)
+        write_json(settings().data / READY, {"ready": spared, "problems": [*failed.values(), *old]})
+        released, refused = _release_all(spared, reason, console) if releasing else ([], [])
     problems = [*failed.values(), *old, *refused]
     for problem in problems:
         console.print(f"[red]not released:[/] {problem}", highlight=False, soft_wrap=True)
@@ -120,7 +134,7 @@ def _release_all(applications: Sequence[str], reason: str, console: Console) -> 
         print_scores(console, metrics)
         create_table_artifact(rows_of(metrics), key=f"{application}-scores", description=metrics["shipped"]["reason"])
         try:
-            result = release(application, reason)
+            result = release(application, reason, automatic=True)
         except ShopError as error:
             refused.append(f"{application}: {error}")
         else:
@@ -148,6 +162,8 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--profile", metavar="NAME", help="first write this block of `profiles` into params.yaml")
     parser.add_argument("--side-by-side", type=int, metavar="N", help="stages at once")
     parser.add_argument("--reason", default="run by hand", help="for the audit trail")
+    parser.add_argument("--refresh", action="store_true", help="the weights as they are, with today's histories")
+    parser.add_argument("--no-release", action="store_true", help="end before the release")
     return parser.parse_args(words)
 
 
@@ -161,14 +177,15 @@ def main(words: Sequence[str] | None = None) -> int:
             for change in apply_profile(asked.profile):
                 console.print(f"params.yaml: {change}", highlight=False, soft_wrap=True)
         with some_server():
-            pipeline(asked.applications, asked.reason, asked.side_by_side)
+            pipeline(asked.applications, asked.reason, asked.side_by_side, not asked.refresh, not asked.no_release)
     except ShopError as error:
         console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on where this one ended")
         return 130
-    console.print("next: [bold]make serve[/]", highlight=False, soft_wrap=True)
+    if not asked.no_release:
+        console.print("next: [bold]make serve[/]", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -196,6 +196,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     told["settle"].add_argument("verdict", choices=("promote", "dismiss"))
     told["settle"].add_argument("--may-return", action="store_true", help="the loop may bring a dismissed one again")
     told["promote"].add_argument("--again", action="store_true", help="also where this version was withdrawn")
+    told["promote"].add_argument("--automatic", metavar="BY", help="what decides by itself: a held pointer stays held")
     place = told["promote"].add_mutually_exclusive_group()
     place.add_argument(
         "--canary", type=float, metavar="SHARE", help="only for this share of the customers, such as 0.1"
@@ -216,7 +217,7 @@ def _promote(asked: argparse.Namespace) -> Released:
     mode: Place = "shadow" if asked.shadow else "live" if asked.canary is None else "canary"
     share = 1.0 if mode == "shadow" else asked.canary or 0.0
     with some_server():
-        return release(asked.application, asked.why, asked.again, mode, share)
+        return release(asked.application, asked.why, asked.again, mode, share, bool(asked.automatic), asked.automatic)
 
 
 def _move(asked: argparse.Namespace) -> Released:
