@@ -123,10 +123,14 @@ class Live(Generic[T]):
         # who is no longer named stops at once, and who is loaded already takes over at once
         champion, challenger = known.get(pointer.version), known.get(terms.version) if terms else None
         self.standing = Standing(champion or now.champion, challenger, terms)
+        if terms is None:
+            self.challenger_trouble = None
         if champion is None:
             self.standing = replace(self.standing, champion=self._load(pointer.version))
-        log.info("%s answers from release %s", self.application, pointer.version)
-        self.challenger_trouble = self._tried(lambda: self._admit(terms)) if terms else None
+        if self.standing.champion is not now.champion:
+            log.info("%s answers from release %s", self.application, pointer.version)
+        if terms is not None:
+            self.challenger_trouble = self._tried(lambda: self._admit(terms))
 
     def _admit(self, terms: releases.Challenger) -> None:
         if self.standing.challenger is None:
@@ -143,9 +147,11 @@ class Live(Generic[T]):
         try:
             step()
         except Exception as error:
-            kept = self.loaded.version if self.loaded else "nothing"
-            log.exception("%s: a release is refused, %s goes on answering", self.application, kept)
-            return str(error) if isinstance(error, ShopError) else f"{type(error).__name__}: {error}"
+            trouble = str(error) if isinstance(error, ShopError) else f"{type(error).__name__}: {error}"
+            if trouble not in (self.trouble, self.challenger_trouble):  # else said when it was first tried
+                kept = self.loaded.version if self.loaded else "nothing"
+                log.exception("%s: a release is refused, %s goes on answering", self.application, kept)
+            return trouble
         return None
 
     def _stamp(self) -> tuple[int, int, int] | None:

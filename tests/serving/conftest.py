@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from prometheus_client import REGISTRY
+from starlette.testclient import TestClient
 
 from components import releases
 from components.core.artifacts import seal, write_json
@@ -17,6 +21,7 @@ from components.core.ensembles import PoolSpec, make_ensemble
 from components.core.model import make_model
 from components.recommendation.application import APPLICATION
 from components.recommendation.features.folds import featurise
+from serving.service import Shop
 
 AS_OF = datetime(2025, 7, 1, tzinfo=UTC)
 MEMBERS = ["popularity", "personal", "item_knn"]
@@ -109,7 +114,8 @@ def other_bundle(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A shop of its own, without a release."""
     monkeypatch.setenv("SHOP_HOME", str(tmp_path / "shop"))
-    monkeypatch.delenv("SHOP_API_KEY", raising=False)
+    for name in ("SHOP_API_KEY", "SHOP_FEEDBACK_URL", "SHOP_CLOCK"):
+        monkeypatch.delenv(name, raising=False)
     yield tmp_path / "shop"
 
 
@@ -119,3 +125,31 @@ def released(home: Path, bundle: Path) -> str:
     version = releases.put(bundle, "recommendation", {})
     releases.point("recommendation", version, "test")
     return version
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Callable[[], TestClient]]:
+    """Starts the service as it stands when called: with or without a release, with or without a key."""
+    for collector in list(REGISTRY._collector_to_names):  # BentoML makes its meters once per process
+        REGISTRY.unregister(collector)
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(TestClient(Shop.to_asgi(), raise_server_exceptions=False))
+
+
+@pytest.fixture
+def client(released: str, start: Callable[[], TestClient]) -> TestClient:
+    """The service with a release of recommendation."""
+    return start()
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], object]], None]:
+    """Waits until something holds, so that no test needs to know how long it takes."""
+
+    def wait(holds: Callable[[], object], seconds: float = 20.0) -> None:
+        until = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < until, "waited in vain"
+            time.sleep(0.02)
+
+    return wait

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 
 from components import releases
@@ -18,23 +16,9 @@ from components.recommendation.answer.answerer import Answerer
 from serving.guard import MAX_BODY
 from serving.live import Live
 from serving.schemas import REQUESTS, RecommendRequest, RecommendResponse
-from serving.service import Shop
 
 Start = Callable[[], TestClient]
-
-
-@pytest.fixture
-def start(home: Path) -> Iterator[Start]:
-    """Starts the service as it stands when called: with or without a release, with or without a key."""
-    for collector in list(REGISTRY._collector_to_names):  # BentoML makes its meters once per process
-        REGISTRY.unregister(collector)
-    with ExitStack() as stack:
-        yield lambda: stack.enter_context(TestClient(Shop.to_asgi(), raise_server_exceptions=False))
-
-
-@pytest.fixture
-def client(released: str, start: Start) -> TestClient:
-    return start()
+Eventually = Callable[[Callable[[], object]], None]
 
 
 def refused(reply: Any, status: int) -> dict[str, str]:
@@ -132,10 +116,10 @@ def test_without_a_release_it_says_what_to_do(start: Start) -> None:
     assert "make loop" in ready.text
 
 
-def test_a_release_makes_it_ready(start: Start, home: Path, bundle: Path) -> None:
+def test_a_release_makes_it_ready(start: Start, home: Path, bundle: Path, eventually: Eventually) -> None:
     client = start()
     releases.point("recommendation", releases.put(bundle, "recommendation", {}), "first")
-    wait_until(lambda: client.get("/readyz").status_code == 200)
+    eventually(lambda: client.get("/readyz").status_code == 200)
     assert client.post("/recommend", json={}).status_code == 200
 
 
@@ -174,15 +158,6 @@ def test_the_page_needs_nothing_from_elsewhere(client: TestClient) -> None:
     text = page.text.replace('"http://www.w3.org/2000/svg"', "")  # which names a kind of element
     assert "//" not in text.replace("// ", ""), "no address of another host"
     assert "default-src 'none'" in page.headers["content-security-policy"]
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    import time
-
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_a_release_sealed_anew_under_its_old_version_is_refused(released: str) -> None:
