@@ -61,10 +61,11 @@ class Journal:
             self._say()
 
     def status(self) -> dict[str, Any]:
-        """Of this process: answers logged, waiting for the disk, and lost now (dropped) or by an earlier crash."""
+        """Of this process: answers logged, on disk, waiting for it, and lost: now (dropped) or by an earlier crash."""
         writer = self._writer
         return {
             "logged": self.logged,
+            "written": writer.written if writer else 0,
             "pending": writer.pending if writer else 0,
             "dropped": self.failed + (writer.dropped if writer else 0),
             "lost_before": writer.lost_before if writer else None,

@@ -128,10 +128,15 @@ def released(home: Path, bundle: Path) -> str:
 
 
 @pytest.fixture
-def start(home: Path) -> Iterator[Callable[[], TestClient]]:
-    """Starts the service as it stands when called: with or without a release, with or without a key."""
-    for collector in list(REGISTRY._collector_to_names):  # BentoML makes its meters once per process
+def meters() -> None:
+    """Clears BentoML's meters, which it makes once per process."""
+    for collector in list(REGISTRY._collector_to_names):
         REGISTRY.unregister(collector)
+
+
+@pytest.fixture
+def start(home: Path, meters: None) -> Iterator[Callable[[], TestClient]]:
+    """Starts the service as it stands when called: with or without a release, with or without a key."""
     with ExitStack() as stack:
         yield lambda: stack.enter_context(TestClient(Shop.to_asgi(), raise_server_exceptions=False))
 
