@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -16,17 +16,13 @@ import polars as pl
 from components.core.errors import MissingTable, ParamsError
 from components.core.params import Params
 from components.core.tables import table_named
-from components.feedback.events import KINDS
 from components.settings import settings
 from components.sources.conform import conform
 
 if TYPE_CHECKING:
     from components.feedback.store import Store
 
-KINDS_OF: Mapping[str, tuple[str, ...]] = {
-    "impressions": ("impression",),
-    "feedback": tuple(kind for kind in KINDS if kind != "impression"),
-}
+TABLES = ("impressions", "feedback")
 
 
 class FeedbackParams(Params):
@@ -41,9 +37,9 @@ class Feedback:
     """
 
     def __init__(self, table: str) -> None:
-        if table not in KINDS_OF:
+        if table not in TABLES:
             raise ParamsError(
-                f"params.yaml: sources.{table}: expected the kind feedback for {' and '.join(KINDS_OF)} only; "
+                f"params.yaml: sources.{table}: expected the kind feedback for {' and '.join(TABLES)} only; "
                 "name another kind (docs/data.md)"
             )
         self.table = table
@@ -78,12 +74,17 @@ class Feedback:
         folder, newest = Path(tempfile.mkdtemp(prefix="shop-feedback-")), 0
         atexit.register(shutil.rmtree, folder, ignore_errors=True)  # frames read it after we are gone
         with _opened(self.table) as store:
-            for rows in store.rows(through=self._newest, kinds=KINDS_OF[self.table]):
+            for rows in store.rows(through=self._newest, kinds=self._kinds(store)):
                 newest = int(rows["seq"][-1])
                 conform(rows.lazy(), self.table).collect().write_parquet(folder / f"{newest:020}.parquet")
         if not newest:
             raise MissingTable(f"{self.table}: nobody has sent any yet")
         return folder, newest
+
+    def _kinds(self, store: Store) -> set[str]:
+        """What the table holds: kinds that nobody knows are feedback too, so that validate can say so."""
+        found = {kind for _, kind in store.counts()}
+        return found & {"impression"} if self.table == "impressions" else found - {"impression"}
 
 
 @contextmanager

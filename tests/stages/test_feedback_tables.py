@@ -1,0 +1,380 @@
+"""Feedback from the store into the graph: the same bytes however often it was collected, bad events set apart."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from components.core.artifacts import folder_checksums, read_json
+from components.core.errors import QualityFailure
+from components.feedback.events import Event
+from components.feedback.store import Store, open_store
+from components.stages.collect import collect
+from components.stages.featurise import featurise
+from components.stages.validate import validate
+
+ROOT = Path(__file__).parents[2]
+DAY_1 = datetime(2025, 7, 1, 9, tzinfo=UTC)
+COLLECTED, ACCEPTED = Path("data/collected/feedback"), Path("data/accepted/feedback")
+Send = Callable[..., None]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """An empty store in a shop with three products."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHOP_DATA", "data")
+    monkeypatch.setenv("SHOP_HOME", "shop")
+    monkeypatch.setenv("SHOP_CLOCK", str(tmp_path / "clock"))
+    monkeypatch.delenv("SHOP_FEEDBACK_URL", raising=False)
+    shutil.copytree(ROOT / "expectations", "expectations")
+    Path("files").mkdir()
+    products = {"product_id": ["p0", "p1", "p2"], "title": ["A", "B", "C"], "category": ["x", "x", "x"]}
+    pl.DataFrame(products).write_csv("files/products.csv")
+    write_params()
+    found = open_store()
+    yield found
+    found.close()
+
+
+def write_params(**quality: Any) -> None:
+    sources = {table: {"kind": "feedback"} for table in ("feedback", "impressions")}
+    params = {
+        "timezone": "America/New_York",
+        "sources": sources | {table: {"kind": "folder", "path": "files"} for table in ("products", "transactions")},
+        "quality": {"feedback": quality or {"quarantine_share_max": 1.0}},
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+@pytest.fixture
+def send(store: Store) -> Send:
+    """Appends events as received at a moment."""
+
+    def sent(received: datetime, *events: Event) -> None:
+        Path("clock").write_text(received.isoformat())
+        store.append(events)
+
+    return sent
+
+
+def click(event_id: str, at: datetime = DAY_1, **other: Any) -> Event:
+    said = {"application": "recommendation", "kind": "click", "payload": {"product_id": "p1"}} | other
+    return Event(event_id, at=at, **said)
+
+
+def answer(request_id: str, role: str = "champion", at: datetime = DAY_1, event_id: str | None = None) -> Event:
+    shown = [{"key": "p1", "position": 1, "propensity": 0.9, "value": None}]
+    payload = {"release": "r", "role": role, "unit": None, "shown": shown, "facets": {}, "ms": 1.0}
+    return click(event_id or f"{request_id}:{role}", at, kind="impression", payload=payload, request_id=request_id)
+
+
+def three_days(send: Send, after: Callable[[], None]) -> None:
+    """Clicks on three days, the last of them told late; `after` runs at the end of each day."""
+    for day in range(3):
+        at = DAY_1 + timedelta(days=day)
+        events = [click(f"d{day}-{n}", at + timedelta(minutes=7 * (n % 5)), customer_id=f"c{n}") for n in range(9)]
+        send(at + timedelta(hours=1), *reversed(events))
+        after()
+    send(DAY_1 + timedelta(days=2, hours=3), click("late", DAY_1 - timedelta(days=40)))
+    after()
+
+
+def parts() -> dict[str, str]:
+    return {name: text for name, text in folder_checksums(COLLECTED).items() if name.startswith("part")}
+
+
+def test_day_by_day_or_in_one_go_gives_the_same_bytes_and_old_days_never_change(send: Send) -> None:
+    seen: list[dict[str, str]] = []
+
+    def collected() -> None:
+        collect("feedback")
+        seen.append(parts())
+
+    three_days(send, collected)
+    day_by_day = folder_checksums(COLLECTED)
+    shutil.rmtree("data")
+    collect("feedback")
+    assert folder_checksums(COLLECTED) == day_by_day
+    assert list(parts()) == [f"part-2025-07-0{day}.parquet" for day in (1, 2, 3)]
+    for before, after in pairwise(seen):
+        closed = list(before)[:-1]
+        assert all(after[name] == before[name] for name in closed)
+
+
+def test_a_late_event_lands_in_the_part_of_the_day_on_which_it_was_received(send: Send) -> None:
+    three_days(send, lambda: None)
+    collect("feedback")
+    rows = pl.read_parquet(COLLECTED / "part-2025-07-03.parquet")
+    assert rows["event_id"][0] == "late" and rows["at"].is_sorted(), "each part is in the order of event time"
+    meta = read_json(COLLECTED / "meta.json")
+    assert meta["rows"] == 28 and meta["through"] == 28 and meta["missing_columns"] == []
+    assert meta["as_of"] == "2025-07-04T04:00:00+00:00"  # midnight in New York after the newest receipt
+
+
+def test_nothing_new_means_nothing_written_and_answers_alone_change_no_byte(send: Send) -> None:
+    send(DAY_1, click("e1"))
+    collect("feedback")
+    before, written = folder_checksums(COLLECTED), COLLECTED.stat().st_mtime_ns
+    collect("feedback")
+    assert COLLECTED.stat().st_mtime_ns == written
+    send(DAY_1, answer("r1"))
+    collect("feedback")
+    assert folder_checksums(COLLECTED) == before, "or every answer would have all models trained again"
+
+
+def test_a_shop_without_feedback_goes_on_without(tmp_path: Path, store: Store) -> None:
+    shutil.rmtree("shop")
+    for table in ("feedback", "impressions"):
+        collect(table)
+    collect("products")
+    validate("products")
+    validate("feedback")
+    assert read_json(ACCEPTED / "meta.json")["missing"] and not Path("shop").exists()
+
+
+def judged(table: str = "feedback") -> dict[str, Any]:
+    """Collect and validate; the report."""
+    for name in ("products", "impressions", "feedback"):
+        collect(name)
+    validate("products")
+    validate(table)
+    report: dict[str, Any] = read_json(Path(f"data/quality/{table}.json"))
+    return report
+
+
+def refused(table: str = "feedback") -> dict[str, list[str]]:
+    """Names of the rules that spoke against each event."""
+    rows = pl.read_parquet(f"data/quarantine/{table}.parquet")
+    return {row[0]: re.findall(r"(?:^|; )(\w+):", row[1]) for row in rows.select("event_id", "reason").iter_rows()}
+
+
+def test_each_bad_event_is_set_apart_for_its_own_reason_and_the_others_pass(send: Send) -> None:
+    order = {"kind": "purchase", "order_id": "o1"}
+    item = {"product_id": "p1", "quantity": 2, "amount": 3.5}
+    figure = {"series_id": "p1", "units": 3}
+    sound = [
+        click("sound", customer_id="c1"),
+        click("late", DAY_1 - timedelta(days=300)),
+        click("slightly ahead", DAY_1 + timedelta(minutes=4)),
+        click("order", **order, payload={"items": [item], "store_id": None}),
+        click("sales", kind="sales", payload=figure | {"period": "2025-06-23"}),
+        click("correction", kind="correction", payload={"subject": "r1", "label": "x", "by": None}),
+    ]
+    bad = {
+        "clock_right": click("1", DAY_1 + timedelta(minutes=6)),
+        "recent_enough": click("2", DAY_1 - timedelta(days=400)),
+        "kind_known": click("3", kind="hover"),
+        "payload_readable": click("4", payload=["p1"]),
+        "payload_complete": click("5", payload={"position": 1}),
+        "order_named": click("6", kind="purchase", payload={"items": [item]}),
+        "quantity_plausible": click("7", **order, payload={"items": [item, item | {"quantity": 1e6}]}),
+        "amount_plausible": click("8", **order, payload={"items": [item | {"amount": 1e9}]}),
+        "period_begun": click("9", kind="sales", payload=figure | {"period": "2025-08-04"}),
+    }
+    send(DAY_1, *sound, *bad.values())
+    report, found = judged(), refused()
+    assert {name: found.get(event.event_id) for name, event in bad.items()} == {name: [name] for name in bad}
+    accepted = pl.read_parquet(sorted(ACCEPTED.glob("part-*.parquet")))
+    assert set(accepted["event_id"]) == {event.event_id for event in sound}
+    assert report["verdict"] == "warnings" and report["set_aside"] == 1
+
+
+def test_a_bots_minute_is_set_apart_and_the_customers_other_events_pass(send: Send) -> None:
+    burst = [click(f"b{n}", DAY_1 + timedelta(milliseconds=100 * n), customer_id="c1") for n in range(150)]
+    visit = [click(f"v{n}", DAY_1 + timedelta(milliseconds=100 * n), request_id="r9") for n in range(150)]
+    calm = [click(f"c{n}", DAY_1 + timedelta(minutes=5, seconds=9 * n), customer_id="c1") for n in range(5)]
+    send(DAY_1 + timedelta(hours=1), *burst, *visit, *calm)
+    report = judged()
+    assert (report["quarantined"], report["accepted"]) == (300, 5)
+    assert set(map(tuple, refused().values())) == {("human_minute",)}
+
+
+def test_one_source_that_floods_the_corrections_is_set_apart(send: Send) -> None:
+    def correction(number: int, by: str | None) -> Event:
+        payload = {"subject": f"r{number}", "label": "x", "by": by}
+        return click(f"{by}-{number}", DAY_1 + timedelta(seconds=number), kind="correction", payload=payload)
+
+    staff = [correction(n, by) for by in ("ann", "bob", None) for n in range(30)]
+    send(DAY_1 + timedelta(hours=1), *staff, *(correction(n, "mallory") for n in range(120)))
+    judged()
+    assert {name.split("-")[0] for name in refused()} == {"mallory"} and len(refused()) == 120
+
+
+def test_what_pages_report_having_shown_must_have_been_answered(send: Send) -> None:
+    send(DAY_1, answer("r1"), answer("r1", "shadow"))
+    send(DAY_1, answer("r1", "shop", event_id="s1"), answer("r2", "shop", event_id="s2"))
+    send(DAY_1, click("i0", kind="impression", payload={"role": "champion", "shown": []}))
+    write_params()
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["quality"]["impressions"] = {"quarantine_share_max": 1.0}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    judged("impressions")
+    assert refused("impressions") == {"s2": ["request_answered"], "i0": ["request_named"]}
+
+
+def test_feedback_on_a_request_that_is_not_known_is_reported_and_passes(send: Send) -> None:
+    send(DAY_1, answer("r1"), click("e1", request_id="r1"), click("e2", request_id="lost in a crash"), click("e3"))
+    report = judged()
+    found = next(one for one in report["findings"] if one["name"] == "request_answered")
+    assert report["accepted"] == 3 and found["failed"] == 1 and not found["passed"]
+
+
+def test_a_few_bad_events_stop_nothing_and_a_broken_feed_does(send: Send) -> None:
+    write_params(quarantine_share_max=0.2, few_rows=5)
+    send(DAY_1, *(click(f"e{n}", payload={}) for n in range(5)))
+    assert judged()["quarantined"] == 5
+    send(DAY_1, click("e5", payload={}))
+    with pytest.raises(QualityFailure, match=r"100\.0% of the rows are quarantined where 20\.0% may be"):
+        judged()
+
+
+def test_a_year_of_days_is_not_judged_day_by_day(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+    from components.quality.suite import Suite
+
+    judged_frames: list[int] = []
+    check = Suite.check
+
+    def counting(self: Suite, level: Any, frame: Any) -> Any:
+        judged_frames.extend([len(frame)] if level == "row" and self.table == "feedback" else [])
+        return check(self, level, frame)
+
+    for day in range(12):
+        at = DAY_1 + timedelta(days=day)
+        send(at, click(f"e{day}", at), click(f"bad{day}", at, payload={}))
+    monkeypatch.setattr(Suite, "check", counting)
+    report = judged()
+    assert report["quarantined"] == 12 and judged_frames == [24]
+    assert len(list(ACCEPTED.glob("part-*.parquet"))) == 12
+
+
+PARAMS = {
+    "recommendation": {
+        "split": {"horizon_days": 14, "oof_folds": 1, "anonymous_queries": 5},
+        "features": {"pool": {"n_popular": 15, "n_neighbours": 10}},
+    }
+}
+
+
+def featurised(tiny: dict[str, pl.DataFrame], *tables: str) -> Path:
+    """Collect, validate and featurise the tiny shop; the features' folder."""
+    for name in ("products", "transactions"):
+        tiny[name].write_parquet(f"files/{name}.parquet")
+    Path("files/products.csv").unlink(missing_ok=True)
+    params = yaml.safe_load(Path("params.yaml").read_text()) | PARAMS | {"timezone": "UTC"}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    for table in ("products", "transactions", "impressions", "feedback"):
+        collect(table)
+        validate(table)
+    featurise("recommendation")
+    return Path("data/recommendation/features")
+
+
+def history(features: Path, customer: str) -> set[str]:
+    """Products in a customer's history as the service starts from."""
+    from components.recommendation.features.histories import Histories
+
+    catalogue = pl.read_parquet(features / "catalogue.parquet")
+    place = pl.read_parquet(features / "now/histories/customers.parquet")["customer_id"].to_list().index(customer)
+    found = Histories.load(features / "now/histories").part(place, place + 1)
+    return set(catalogue["product_id"].gather(found.items.tolist()))
+
+
+def last_order(tiny: dict[str, pl.DataFrame]) -> tuple[pl.DataFrame, Event]:
+    """The lines of the shop's newest basket, and the event that tells of them."""
+    lines = tiny["transactions"]
+    newest = lines.filter(pl.col("basket_id") == lines.sort("at")["basket_id"][-1]).sort("product_id")
+    items = newest.select("product_id", "quantity", "amount").to_dicts()
+    first = newest.row(0, named=True)
+    known = {"order_id": first["basket_id"], "customer_id": first["customer_id"]}
+    return newest, click("order", first["at"], kind="purchase", payload={"items": items}, **known)
+
+
+def test_an_order_that_only_feedback_knows_is_learned_from(tiny: dict[str, pl.DataFrame], send: Send) -> None:
+    lines, told = last_order(tiny)
+    at = told.at + timedelta(days=2)
+    shop = tiny | {"transactions": tiny["transactions"].join(lines, on="basket_id", how="anti")}
+    before = history(featurised(shop), told.customer_id or "")
+    ended = read_json(Path("data/recommendation/features/data.json"))
+    unseen = next(f"p{number:03}" for number in range(60) if f"p{number:03}" not in before)
+    bought = {"items": [{"product_id": unseen, "quantity": 1, "amount": 2}]}
+    send(at, click("new", at, kind="purchase", payload=bought, order_id="n1", customer_id=told.customer_id))
+    assert history(featurised(shop), told.customer_id or "") == before | {unseen}
+    data = read_json(Path("data/recommendation/features/data.json"))
+    day = datetime.fromisoformat(data["as_of"])
+    assert day == datetime(at.year, at.month, at.day, tzinfo=UTC) + timedelta(days=1), "the end of the new order's day"
+    assert set(data["tables"]) - set(ended["tables"]) == {"feedback"}
+
+
+def test_an_order_in_the_transactions_counts_once(tiny: dict[str, pl.DataFrame], send: Send) -> None:
+    """Told by feedback alone, by the transactions alone, or by both: the folds, and so all figures, are the same."""
+    lines, told = last_order(tiny)
+    alone = folder_checksums(featurised(tiny))
+    send(told.at, told, click("again", told.at + timedelta(hours=1), **_same(told)))
+    both = folder_checksums(featurised(tiny))
+    shop = tiny | {"transactions": tiny["transactions"].join(lines, on="basket_id", how="anti")}
+    by_feedback = folder_checksums(featurised(shop))
+    for found in (alone, both, by_feedback):
+        found.pop("data.json")
+    assert both == alone and by_feedback == alone
+
+
+def _same(event: Event) -> dict[str, Any]:
+    return {
+        "kind": event.kind,
+        "payload": event.payload,
+        "order_id": event.order_id,
+        "customer_id": event.customer_id,
+    }
+
+
+def test_feedback_that_says_nothing_to_learn_from_changes_no_fold(
+    tiny: dict[str, pl.DataFrame], send: Send, caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = folder_checksums(featurised(tiny))
+    end = tiny["transactions"]["at"].max()
+    assert isinstance(end, datetime)
+    stray = end + timedelta(days=200)
+    item = {"items": [{"product_id": "p001", "quantity": 1, "amount": 2}]}
+    send(stray, click("stray", stray, kind="purchase", payload=item, order_id="x1", customer_id="c1"))
+    send(end, click("no", end, kind="dismiss", customer_id="c1"))
+    with caplog.at_level(logging.WARNING):
+        found = folder_checksums(featurised(tiny))
+    assert "1 of 1 lines of orders lie more than 90 days after the end of the table transactions" in caplog.text
+    assert {k: v for k, v in found.items() if k != "data.json"} == {k: v for k, v in alone.items() if k != "data.json"}
+
+
+def test_without_transactions_the_orders_of_feedback_are_the_transactions(
+    tiny: dict[str, pl.DataFrame], send: Send
+) -> None:
+    orders = tiny["transactions"].group_by("basket_id", maintain_order=True).agg(
+        pl.col("at").max(), pl.col("customer_id").first(), pl.struct("product_id", "quantity", "amount").alias("items")
+    )  # fmt: skip
+    events = [
+        click(row["basket_id"], row["at"], kind="purchase", payload={"items": row["items"]}, order_id=row["basket_id"],
+              customer_id=row["customer_id"])
+        for row in orders.iter_rows(named=True)
+    ]  # fmt: skip
+    alone = folder_checksums(featurised(tiny))
+    send(max(event.at for event in events), *events)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    del params["sources"]["transactions"]
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    for table in ("feedback", "impressions", "transactions"):
+        collect(table)
+        validate(table)
+    featurise("recommendation")
+    found = folder_checksums(Path("data/recommendation/features"))
+    assert {k: v for k, v in found.items() if k != "data.json"} == {k: v for k, v in alone.items() if k != "data.json"}
+    assert json.loads(Path("data/collected/transactions/meta.json").read_text())["missing"]
