@@ -135,6 +135,8 @@ def gain(judgement: Judgement) -> str:
     mean, low, high = (judgement.difference[name] for name in ("mean", "low", "high"))
     if max(abs(mean), abs(low), abs(high)) < 0.00005:
         return "Against the one before: no difference."
+    if abs(mean) < 0.00005:
+        return f"Against the one before: between {low:+.4f} and {high:+.4f}, which is noise."
     noise = ", within noise" if low <= 0 <= high else ""
     return f"Against the one before: {mean:+.4f} [{low:+.4f}, {high:+.4f}]{noise}"
 

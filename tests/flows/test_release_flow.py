@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import polars as pl
 import pytest
 
 from components import releases, sealed
+from components.audit import read_audit
 from components.core.application import load_application
 from components.core.artifacts import seal, write_json
 from components.core.bundle import FORMAT
@@ -28,6 +30,7 @@ from components.recommendation.features.folds import featurise
 from components.recommendation.recode import recode
 from flows.crew import only_run
 from flows.duel import Judgement, Rows, duel, show
+from flows.promotion import gain
 from flows.release import main, release, rollback
 
 ROOT = Path(__file__).parents[2]
@@ -217,6 +220,105 @@ def test_what_was_rolled_back_is_not_released_again_until_asked_for(
     assert second not in releases.withdrawn(NAME)
 
 
+def waiting() -> tuple[str, str, float] | None:
+    """The challenger's version, mode and share."""
+    pointer = releases.pointer(NAME)
+    found = pointer and pointer.challenger
+    return (found.version, found.mode, found.share) if found else None
+
+
+def test_a_winner_may_first_answer_a_share_of_the_customers(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = package(shop, "popularity")
+    assert main(["promote", NAME, "--canary", "0.2"]) == 0
+    assert (releases.live(NAME), waiting()) == (first, None), "there is nothing yet that the first could challenge"
+    second = package(shop, "personal")
+    assert main(["promote", NAME, "--canary", "0.2", "--why", "careful"]) == 0
+    assert f"{first} stays live, {second} answers 20% of the customers" in capsys.readouterr().out
+    assert (releases.live(NAME), waiting()) == (first, (second, "canary", 0.2))
+    decision = read_audit(NAME)[-1]
+    assert (decision.what, decision.before, decision.after, decision.why) == ("canary", first, second, "careful")
+    assert decision.figures["share"] == 0.2 and decision.figures["low"] > 0
+    assert bento_labels(second), "whatever answers customers can be found"
+
+    nightly = release(NAME, "nightly", automatic=True)
+    assert not nightly.moved and f"{second} is the canary already" in nightly.words
+    assert main(["promote", NAME, "--canary", "0.5"]) == 0 and waiting() == (second, "canary", 0.5)
+    third = package(shop, "personal", days=1)
+    assert release(NAME, "newer", mode="shadow", share=1.0, automatic=True, by="retrain").moved
+    assert waiting() == (third, "shadow", 1.0)
+    assert audit(shop)[-2:] == [("dismissed", third), ("shadow", third)] and read_audit(NAME)[-2].before == second
+    assert main(["settle", NAME, "dismiss", "--why", "slow"]) == 0
+    again = release(NAME, "nightly", automatic=True)
+    assert not again.moved and f"{third} was withdrawn (slow)" in again.words
+    assert main(["promote", NAME, "--again"]) == 0 and releases.live(NAME) == third
+
+
+def test_a_canary_must_win_the_duel_too(shop: Path) -> None:
+    better = package(shop, "personal")
+    release(NAME, "first")
+    worse = package(shop, "popularity")
+    with pytest.raises(ReleaseRefused, match=f"{worse} is refused, release {better} stays live"):
+        release(NAME, "second", mode="canary")
+    assert waiting() is None and read_audit(NAME)[-1].before == better
+
+
+def test_what_runs_by_itself_leaves_a_frozen_pointer_unjudged(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = package(shop, "popularity")
+    release(NAME, "first")
+    assert main(["freeze", NAME, "--why", "inventory week"]) == 0
+    second = package(shop, "personal")
+    with monkeypatch.context() as costly:
+        costly.setattr("flows.promotion.duel", lambda *_: pytest.fail("nothing was to be decided"))
+        nightly = release(NAME, "nightly", automatic=True)
+    assert not nightly.moved and nightly.version == first and "(inventory week)" in nightly.words
+    assert release(NAME, "by hand").moved and releases.live(NAME) == second
+
+
+def test_a_freeze_during_the_duel_stops_what_runs_by_itself(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = package(shop, "popularity")
+    release(NAME, "first")
+    package(shop, "personal")
+
+    def slow(*asked: Any) -> Judgement:
+        releases.hold(NAME, "inventory week")
+        return duel(*asked)
+
+    monkeypatch.setattr("flows.promotion.duel", slow)
+    with pytest.raises(ReleaseError, match="held"):
+        release(NAME, "nightly", automatic=True)
+    assert releases.live(NAME) == first
+
+
+def test_a_canary_whose_run_was_killed_before_the_record_is_completed_by_the_next(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package(shop, "popularity")
+    release(NAME)
+    second = package(shop, "personal")
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("flows.promotion.on_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        release(NAME, "nightly", mode="canary", share=0.1, automatic=True)
+    assert waiting() == (second, "canary", 0.1) and audit(shop)[-1][0] == "released"
+    for _ in range(2):
+        assert not release(NAME, "nightly", mode="canary", share=0.1, automatic=True).moved
+    assert [what for what, _ in audit(shop)] == ["released", "canary"] and bento_labels(second)
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ((0.0, 0.0, 0.0), "no difference"),
+        ((0.00001, -0.00002, 0.00003), "no difference"),
+        ((0.00001, -0.004, 0.005), r"between -0\.0040 and \+0\.0050, which is noise"),
+        ((0.0012, -0.0003, 0.0027), r"\+0\.0012 \[-0\.0003, \+0\.0027\], within noise$"),
+        ((0.0112, 0.0103, 0.0127), r"\+0\.0112 \[\+0\.0103, \+0\.0127\]$"),
+    ],
+)
+def test_what_rounds_to_nothing_is_not_called_a_gain(figures: tuple[float, ...], words: str) -> None:
+    judgement = Judgement(True, [], dict(zip(("mean", "low", "high"), figures, strict=True)), {}, {})
+    assert re.search(words, gain(judgement)) and "+0.0000" not in gain(judgement)
+
+
 def test_a_rollback_during_the_duel_is_not_overwritten(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = package(shop, "popularity")
     release(NAME)
@@ -278,6 +380,7 @@ def slow(source, target, **kwargs):
         time.sleep(60)
     return target
 shutil.copyfile = slow
+from flows.promotion import gain
 from flows.release import main
 sys.exit(main(["promote", "recommendation"]))
 """
