@@ -39,9 +39,9 @@ class GateParams(Params):
     coverage_slack: float = Field(
         0.04,
         ge=0,
-        description="How much further from the middle of `coverage` the share may lie than the live release's; "
-        "within a class, twice as much.",
+        description="How much further from `promised` the share may lie than the live release's; in a class, twice.",
     )
+    promised: float = Field(0.8, gt=0, lt=1, description="The share that the outer quantiles promise: .9 - .1.")
     bias: float = Field(
         0.1,
         ge=0,
@@ -65,15 +65,15 @@ def outcomes(scores: pl.DataFrame, queries: pl.DataFrame, truth: pl.DataFrame, p
 def gates(values: Mapping[str, Any]) -> Sequence[Gate]:
     """Floors and slacks as rules."""
     chosen = parse(GateParams, dict(values), "demand.gates")
-    classes, promised = chosen.protected, sum(chosen.coverage) / 2
+    classes, around = chosen.protected, chosen.promised
     return [
         Gate("wql", "lower", chosen.wql_floor, chosen.slack),
         Gate("vs_moving_average", "lower", chosen.against_floors, NEVER),
         Gate("vs_seasonal_naive", "lower", chosen.against_floors, NEVER),
         *_within("coverage", chosen.coverage),
         *[gate for name in classes for gate in _within(f"{name}/coverage", chosen.class_coverage)],
-        Gate("coverage", "higher", None, chosen.coverage_slack, around=promised),
-        *[Gate(f"{name}/coverage", "higher", None, 2 * chosen.coverage_slack, around=promised) for name in classes],
+        Gate("coverage", "higher", None, chosen.coverage_slack, around=around),
+        *[Gate(f"{name}/coverage", "higher", None, 2 * chosen.coverage_slack, around=around) for name in classes],
         *_within("bias", (-chosen.bias, chosen.bias)),
         *[Gate(f"{name}/wql", "lower", None, chosen.slice_slack) for name in classes],
         Gate("ms_per_query", "lower", chosen.ms_per_query, 20.0, share=chosen.slower - 1),

@@ -28,7 +28,8 @@ START = datetime(2025, 1, 6, tzinfo=UTC)  # a Monday
 N_PRODUCTS, MONTH, LATER = 24, 30, 34  # weeks of data when the first and the second release were made
 GBM = {"n_trees": 40, "n_bags": 1, "min_rows_per_leaf": 5, "min_history": 4}
 PLACED = ("product_id", "week", "store_id", "mailer", "display")
-GATES = "{wql_floor: 2, against_floors: 5, coverage: [0, 1], class_coverage: [0, 1], bias: 1, ms_per_query: 1000}"
+GATES = "{wql_floor: 2, against_floors: 5, coverage: [0, 1], class_coverage: [0, 1], coverage_slack: 1, bias: 1, "
+GATES += "ms_per_query: 1000}"
 
 
 def tables(weeks: int, rare: str) -> dict[str, pl.DataFrame]:
@@ -117,6 +118,7 @@ def test_the_live_release_is_scored_on_a_month_more_with_other_codes(shop: Path,
     verdict = verdict_of(shop, again)
     assert verdict["champion"]["wql"] == pytest.approx(verdict["candidate"]["wql"], rel=0.25)
     assert any(reason.startswith("wql") and "against the live" in reason for reason in verdict["reasons"])
+    assert "off_policy: says nothing: no logged propensities" in verdict["reasons"] and not verdict["opinion"]["vetoes"]
 
 
 def test_a_live_release_of_other_quantiles_is_said_and_bars_nothing(
