@@ -185,9 +185,14 @@ def loaded_by_name(stage: Stage) -> set[str]:
 
 def test_deployments_name_real_flows_and_parameters() -> None:
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-    assert [deployment["name"] for deployment in deployments] == ["pipeline", "release"]
     for deployment in deployments:
         file, name = deployment["entrypoint"].split(":")
         chosen = getattr(import_module(file.removesuffix(".py").replace("/", ".")), name)
-        inspect.signature(chosen.fn).bind(**deployment.get("parameters", {}))
-        assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+        inspect.signature(chosen.fn).bind_partial(**deployment.get("parameters", {}))  # who pins says which version
+        assert deployment["name"] == name
+    limits = {deployment["name"]: deployment.get("concurrency_limit") for deployment in deployments}
+    one_waits = {"limit": 1, "collision_strategy": "ENQUEUE"}
+    writers = ("pipeline", "retrain", "release")  # of data/ or of a release, each for minutes
+    assert {name: limits[name] for name in writers} == dict.fromkeys(writers, one_waits)
+    assert limits["watch"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}, "a late look is worth no more"
+    assert set(limits) == {*writers, "watch", "rollback", "pin", "freeze", "thaw", "settle"}

@@ -151,7 +151,7 @@ def test_again_and_after_one_hyper_parameter(shop: Path) -> None:
     said = pipeline(shop)
     assert "nothing to do" in said and "next: make serve" in said
     assert {line.split()[1] for line in said.splitlines() if line.startswith(("done", "same", "kept"))} == {
-        f"collect@{table}" for table in ("behaviour", "products", "stock", "transactions")
+        f"collect@{table}" for table in ("behaviour", "feedback", "impressions", "products", "stock", "transactions")
     }
 
     params = shop / "params.yaml"
