@@ -56,7 +56,7 @@ def opened(impressions: pl.DataFrame, asked: pl.DataFrame, phase: pl.Expr) -> tu
     nearest = forecasts.filter(pl.col("period") == pl.col("period").min().over("event_id", "series"))
     first = nearest.sort("at", "event_id").unique(["release", "role", "phase", "key"], keep="first")
     fresh = first.join(asked, on=["release", "role", "phase", "key"], how="anti")
-    return _answers(pl.concat([fresh, others])), pl.concat([asked, fresh.select(ASKED)])
+    return _answers(pl.concat([fresh, others])), pl.concat([asked, fresh.select(*ASKED)])
 
 
 def settled(
@@ -82,7 +82,7 @@ def settled(
     )
     due = judged.filter("due").select("event_id", "phase", "window")
     observed = _observed(found.join(due, on="event_id"), window)
-    return observed, judged.filter(~pl.col("due") & ~pl.col("lost").fill_null(False)).select(ANSWERS)
+    return observed, judged.filter(~pl.col("due") & ~pl.col("lost").fill_null(False)).select(*ANSWERS)
 
 
 def _shown(impressions: pl.DataFrame) -> pl.DataFrame:
@@ -110,7 +110,7 @@ def _answers(rows: pl.DataFrame) -> pl.DataFrame:
         period=pl.col("period").max(),
     )
     payload = pl.struct("release", "role", "unit", "shown").struct.json_encode()
-    return whole.with_columns(payload=payload).select(ANSWERS).sort("at", "event_id")
+    return whole.with_columns(payload=payload).select(*ANSWERS).sort("at", "event_id")
 
 
 def _window(window: timedelta) -> pl.Expr:

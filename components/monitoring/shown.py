@@ -13,14 +13,14 @@ from components.feedback.rewards import FORECAST
 from components.monitoring.drift import Distribution, of_keys, of_words
 
 SCHEMA = {"release": pl.String, "day": pl.Date, "what": pl.String, "word": pl.String, "weight": pl.Float64}
-KEYS = "shown"
+KEYS, ANSWERS = "shown", "answers"
 CHAMPION = pl.col("payload").str.json_path_match("$.role") == "champion"
 
 _KEY = pl.Struct({"key": pl.String, "propensity": pl.Float64})
 
 
 def shown(impressions: pl.DataFrame) -> pl.DataFrame:
-    """Rows of SCHEMA: answers by facet, and shown keys by the propensity with which each was shown.
+    """Rows of SCHEMA: answers, answers by facet, and shown keys by the propensity with which each was shown.
 
     What a policy shows by chance weighs little, so that exploring does not look like drift. Only champions'
     answers count; a forecast counts for its series, whatever the period.
@@ -33,7 +33,7 @@ def shown(impressions: pl.DataFrame) -> pl.DataFrame:
         shown=payload.json_path_match("$.shown").str.json_decode(pl.List(_KEY)),
     )
     answers = answers.drop_nulls("release")
-    return added(_empty(), pl.concat([_facets(answers), _keys(answers)]))
+    return added(_empty(), pl.concat([_answers(answers), _facets(answers), _keys(answers)]))
 
 
 def added(before: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
@@ -59,6 +59,12 @@ def reference(found: Mapping[str, Mapping[Any, float]]) -> dict[str, Distributio
 
 def _empty() -> pl.DataFrame:
     return pl.DataFrame(schema=SCHEMA)
+
+
+def _answers(answers: pl.DataFrame) -> pl.DataFrame:
+    """How many there were, as one word."""
+    tally = answers.group_by("release", "day").agg(weight=pl.len().cast(pl.Float64))
+    return tally.select("release", "day", pl.lit(ANSWERS).alias("what"), pl.lit("").alias("word"), "weight")
 
 
 def _facets(answers: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,200 @@
+"""The figures of one look, each with its alarm: amount, age, drift of orders and of answers, live quality."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, cast
+
+import polars as pl
+
+from components.monitoring import orders, shown
+from components.monitoring.drift import Distribution, Drift, drifts
+from components.monitoring.observations import LOWER_IS_BETTER, MEASURES
+from flows.watch_notes import Notes
+from flows.watched import Watched, categories
+
+Trigger = Literal["quality", "corrections", "drift", "predictions", "age", "amount", "refresh"]
+Found = tuple[dict[str, Any], list["Alarm"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One reason to act, in words."""
+
+    trigger: Trigger
+    words: str
+
+
+def amount_and_age(one: Watched, notes: Notes) -> Found:
+    """How much came in since the data ended, and how long ago that is."""
+    limits, days, older = one.params, one.age_days, one.histories_days
+    new, unseen = _new_events(one, notes, one.fitted), _new_events(one, notes, one.as_of)
+    alarms = list[Alarm]()
+    if days > limits.max_age_days and new:
+        alarms.append(
+            Alarm("age", f"the data of its weights ended {days:.1f} days ago (at most {limits.max_age_days:g})")
+        )
+    if new >= limits.min_new_events:
+        alarms.append(
+            Alarm("amount", f"{new:,} events since its weights were learned (from {limits.min_new_events:,})")
+        )
+    if older >= limits.refresh_days and unseen >= limits.refresh_events:
+        alarms.append(
+            Alarm("refresh", f"{unseen:,} events that its histories do not hold, which end {older:.1f} days ago")
+        )
+    return {"age_days": days, "new_events": new, "histories_days": older, "unseen_events": unseen}, alarms
+
+
+def order_drift(one: Watched, notes: Notes) -> Found:
+    """Whether orders look as they did at the end of the release's own data."""
+    kept = notes.references.setdefault("inputs", {})
+    if "purchase" not in one.kinds:
+        return {"features": [], "says": "this application does not learn from orders"}, []
+    every, known = orders.with_newness(notes.frames["orders"]), categories(one)
+
+    def features(start: datetime, end: datetime) -> dict[str, dict[Any, float]]:
+        chosen = every.filter((pl.col("at") >= start) & (pl.col("at") < end))
+        return orders.features(chosen, one.timezone, known)
+
+    if one.lineage not in kept and (span := _own_orders(one, every) or _first_orders(one, every)):
+        kept[one.lineage] = _as_reference(*span, orders.reference(features(span[0], span[1])))
+    start = one.now - timedelta(days=one.params.window_days)
+    found, words = _compared(one, kept.get(one.lineage), features, start, "orders")
+    return found, [Alarm("drift", f"orders have moved: {words}")] if words else []
+
+
+def answer_drift(one: Watched, notes: Notes) -> Found:
+    """Whether the release answers as it did in its first window; another release is meant to answer differently."""
+    kept, table = notes.references.setdefault("answers", {}), notes.frames["shown"]
+
+    def features(start: datetime, end: datetime) -> dict[str, dict[Any, float]]:
+        last = end.date() + timedelta(days=end > _midnight(end.date()))
+        found = shown.between(table, one.lineage, start.date(), last)
+        return {name: words for name, words in found.items() if name != shown.ANSWERS}
+
+    if one.lineage not in kept and (span := _first_answers(one, table)):
+        kept[one.lineage] = _as_reference(*span, shown.reference(features(span[0], span[1])))
+    start = _midnight(one.now.date()) - timedelta(days=one.params.window_days - 1)
+    found, words = _compared(one, kept.get(one.lineage), features, start, "answers")
+    return found, [Alarm("predictions", f"answers have moved: {words}")] if words else []
+
+
+def live_quality(one: Watched, notes: Notes) -> Found:
+    """What answers came to, with an interval that may be looked at all the time, against what was reached before."""
+    found, alarms = list[dict[str, Any]](), list[Alarm]()
+    for measure in MEASURES:
+        n, total = notes.reached.get(one.lineage, {}).get(measure, (0, 0.0))
+        if not n:
+            continue
+        base = notes.baselines.get(one.lineage, {}).get(measure)
+        state = notes.running.get(f"live/{one.lineage}/{measure}")
+        bounds = state.bounds() if state else None
+        worse = bool(base and bounds and bounds.high < base["mean"] - one.params.tolerance)
+        lower = measure in LOWER_IS_BETTER  # kept as shares of the good, shown as what they are
+        figure: dict[str, Any] = {
+            "measure": measure,
+            "n": state.n if state else n,
+            "mean": bounds.mean if bounds else total / n,
+        }
+        figure |= {"low": bounds.low if bounds else None, "high": bounds.high if bounds else None}
+        figure |= {"baseline": base and base["mean"], "baseline_of": base and base["of"], "alarm": worse}
+        found.append(_turned(figure) if lower else figure)
+        if worse:
+            alarms.append(Alarm("corrections" if measure == "corrected" else "quality", _worse(found[-1], one)))
+    return {"measures": found}, alarms
+
+
+def _new_events(one: Watched, notes: Notes, since: datetime) -> int:
+    kinds = pl.col("kind").is_in(sorted(one.kinds)) | (pl.col("application") == one.application)
+    hour = since.replace(minute=0, second=0, microsecond=0)
+    return int(notes.frames["counted"].filter(kinds & (pl.col("hour") >= hour))["n"].sum())
+
+
+def _own_orders(one: Watched, every: pl.DataFrame) -> tuple[datetime, datetime, int] | None:
+    """Whole windows at the end of the release's own data, as far as the feedback goes back and is enough.
+
+    Feedback, not the shop's nightly transactions: what is compared must have come the same way.
+    """
+    window = timedelta(days=one.params.window_days)
+    before = every.filter(pl.col("at") < one.fitted)["at"]
+    past = timedelta() if before.is_empty() else one.fitted - cast(datetime, before.min())
+    windows = min(past, timedelta(days=one.params.reference_days)) // window
+    start = one.fitted - windows * window
+    rows = int((before >= start).sum())
+    return (start, one.fitted, rows) if windows and rows >= one.params.min_rows else None
+
+
+def _first_orders(one: Watched, every: pl.DataFrame) -> tuple[datetime, datetime, int] | None:
+    after = every.filter(pl.col("at") >= one.fitted)
+    return _first_window(
+        one, cast(datetime | None, after["at"].min()), lambda end: after.filter(pl.col("at") < end).height
+    )
+
+
+def _first_answers(one: Watched, table: pl.DataFrame) -> tuple[datetime, datetime, int] | None:
+    given = table.filter((pl.col("release") == one.lineage) & (pl.col("what") == shown.ANSWERS))
+    start = _midnight(cast(date, given["day"].min())) if given.height else None
+    return _first_window(one, start, lambda end: int(given.filter(pl.col("day") < end.date())["weight"].sum()))
+
+
+def _first_window(
+    one: Watched, start: datetime | None, rows_until: Callable[[datetime], int]
+) -> tuple[datetime, datetime, int] | None:
+    """The fewest whole windows from `start` on that hold enough rows; None while there are not so many."""
+    if start is None:
+        return None
+    window = timedelta(days=one.params.window_days)
+    for number in range(1, (one.now - start) // window + 1):
+        if (rows := rows_until(start + number * window)) >= one.params.min_rows:
+            return start, start + number * window, rows
+    return None
+
+
+def _as_reference(start: datetime, end: datetime, rows: int, made: Mapping[str, Distribution]) -> dict[str, Any]:
+    features = {name: distribution.as_json() for name, distribution in sorted(made.items())}
+    return {"from": start.isoformat(), "to": end.isoformat(), "rows": rows, "features": features}
+
+
+def _compared(
+    one: Watched,
+    reference: Mapping[str, Any] | None,
+    features: Callable[[datetime, datetime], dict[str, dict[Any, float]]],
+    start: datetime,
+    what: str,
+) -> tuple[dict[str, Any], str]:
+    """The features since `start`, or since the reference ended where that is later; the alarms in words."""
+    if reference is None:
+        return {"features": [], "says": f"too few {what} so far to know how they usually look"}, ""
+    begins = max(start, datetime.fromisoformat(reference["to"]))
+    before = {name: Distribution.from_json(kept) for name, kept in reference["features"].items()}
+    if begins > start:  # less than a whole window
+        before = {name: kept for name, kept in before.items() if name not in orders.LOCAL_WEEK}
+    limits = one.params
+    moved = drifts(before, features(begins, one.now), limits.alpha, limits.psi, limits.min_rows)
+    alarming = ", ".join(f"{each.feature} (PSI {each.psi:.2f}, q {each.q:.1g})" for each in moved if each.alarm)
+    spans = {"reference": [reference["from"], reference["to"]], "since": begins.isoformat()}
+    return {"features": [_plain(each) for each in moved], **spans}, alarming
+
+
+def _plain(one: Drift) -> dict[str, Any]:
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in asdict(one).items()}
+
+
+def _turned(figure: dict[str, Any]) -> dict[str, Any]:
+    """A share of the good as the share of the bad that people expect under this name."""
+    turned = {name: None if figure[name] is None else 1 - figure[name] for name in ("mean", "low", "high", "baseline")}
+    return {**figure, **turned, "low": turned["high"], "high": turned["low"]}
+
+
+def _worse(figure: Mapping[str, Any], one: Watched) -> str:
+    return (
+        f"{figure['measure']} {figure['mean']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}] over {figure['n']} "
+        f"observations, {figure['baseline_of']} had {figure['baseline']:.4f} (tolerated: {one.params.tolerance:g})"
+    )
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
