@@ -124,7 +124,7 @@ def await_answer(url: str) -> None:
 @pytest.mark.timeout(600)
 def test_a_deployment_moves_the_live_pointer(shop: Path, server: dict[str, str]) -> None:
     deployed = run(shop, "prefect", "--no-prompt", "deploy", "--all", **server)
-    assert deployed.count("successfully created") == 2
+    assert deployed.count("successfully created") == 9
     assert live(shop) is None
     run(shop, "prefect", "deployment", "run", "pipeline/pipeline", "--watch", "--watch-interval", "1", **server)
     version = live(shop)
