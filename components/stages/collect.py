@@ -78,6 +78,8 @@ def keep_reference(table: str) -> None:
     if not profile.is_file():
         return
     content = read_json(profile)
+    if "content" not in content:
+        return  # of a table that the shop does not have: nothing can be compared with it
     sold = [here.data / "collected" / name / "meta.json" for name in ("transactions", "sales")]
     ends = [content["as_of"], *(read_json(meta)["as_of"] for meta in sold if meta.is_file())]
     as_of = next((end for end in ends if end is not None), None)
@@ -195,7 +197,7 @@ def _reference(meta: dict[str, Any]) -> dict[str, Any]:
         older = meta["as_of"] is None or datetime.fromisoformat(profile["as_of"]) < datetime.fromisoformat(
             meta["as_of"]
         )
-        if older and profile["content"] != meta["content"]:
+        if older and profile.get("content") not in (None, meta["content"]):  # None: the table was not there then
             return {"reference": profile}
     return {}
 

@@ -20,7 +20,7 @@ from components.core.artifacts import folder_checksums, read_json
 from components.core.errors import QualityFailure
 from components.feedback.events import Event
 from components.feedback.store import Store, open_store
-from components.stages.collect import collect
+from components.stages.collect import collect, keep_reference
 from components.stages.featurise import featurise
 from components.stages.validate import validate
 
@@ -379,3 +379,14 @@ def test_without_transactions_the_orders_of_feedback_are_the_transactions(
     found = folder_checksums(Path("data/recommendation/features"))
     assert {k: v for k, v in found.items() if k != "data.json"} == {k: v for k, v in alone.items() if k != "data.json"}
     assert json.loads(Path("data/collected/transactions/meta.json").read_text())["missing"]
+
+
+def test_feedback_that_comes_after_a_release_without_any_is_compared_with_nothing(
+    tiny: dict[str, pl.DataFrame], send: Send
+) -> None:
+    featurised(tiny)
+    keep_reference("feedback")
+    keep_reference("transactions")
+    send(DAY_1, click("e1"))
+    assert judged()["reference_as_of"] is None and judged()["accepted"] == 1
+    assert [path.name for path in Path("shop/reference").iterdir()] == ["transactions"]
