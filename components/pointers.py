@@ -84,7 +84,7 @@ def read_pointer(path: Path) -> Pointer:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ReleaseError(
-            f"{path}: expected a pointer as this project writes it, got {error!r}; move the file away and roll back"
+            f"{path}: expected a pointer as this project writes it, got {error!r}; move the file away and pin a release"
         ) from None
 
 

@@ -95,7 +95,7 @@ def test_a_pointer_of_an_older_version_of_the_project_goes_on_working(tmp_path: 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"application": "recommendation", "version": "x", "at": "soon"}'])
 def test_a_pointer_that_is_none_says_what_to_do(home: Path, text: str) -> None:
     write_text(home / "live" / f"{SHOP}.json", text)
-    with pytest.raises(ReleaseError, match="move the file away and roll back"):
+    with pytest.raises(ReleaseError, match="move the file away and pin a release"):
         releases.pointer(SHOP)
 
 
