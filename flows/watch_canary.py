@@ -41,8 +41,8 @@ def challenge(one: Watched, notes: Notes, act: bool) -> Challenge | None:
         return None
     limits, days = one.params, (one.now - waiting.since).total_seconds() / 86400
     judged = judge(
-        notes.arm(one.phase, "champion"),
-        notes.arm(one.phase, "challenger" if waiting.mode == "canary" else "shadow"),
+        notes.quality.arm(one.phase, "champion"),
+        notes.quality.arm(one.phase, "challenger" if waiting.mode == "canary" else "shadow"),
         limits.margin,
         limits.canary_min_answers,
         days,

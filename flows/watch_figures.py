@@ -12,7 +12,9 @@ import polars as pl
 
 from components.monitoring import orders, shown
 from components.monitoring.drift import Distribution, Drift, drifts
-from components.monitoring.observations import LOWER_IS_BETTER, MEASURES
+from components.monitoring.observations import LOWER_IS_BETTER
+from components.monitoring.quality import Measured
+from components.monitoring.sequential import Bounds
 from flows.watch_notes import Notes
 from flows.watched import Watched, categories
 
@@ -83,27 +85,14 @@ def answer_drift(one: Watched, notes: Notes) -> Found:
 
 
 def live_quality(one: Watched, notes: Notes) -> Found:
-    """What answers came to, with an interval that may be looked at all the time, against what was reached before."""
-    found, alarms = list[dict[str, Any]](), list[Alarm]()
-    for measure in MEASURES:
-        n, total = notes.reached.get(one.lineage, {}).get(measure, (0, 0.0))
-        if not n:
-            continue
-        base = notes.baselines.get(one.lineage, {}).get(measure)
-        state = notes.running.get(f"live/{one.lineage}/{measure}")
-        bounds = state.bounds() if state else None
-        worse = bool(base and bounds and bounds.high < base["mean"] - one.params.tolerance)
-        lower = measure in LOWER_IS_BETTER  # kept as shares of the good, shown as what they are
-        figure: dict[str, Any] = {
-            "measure": measure,
-            "n": state.n if state else n,
-            "mean": bounds.mean if bounds else total / n,
-        }
-        figure |= {"low": bounds.low if bounds else None, "high": bounds.high if bounds else None}
-        figure |= {"baseline": base and base["mean"], "baseline_of": base and base["of"], "alarm": worse}
-        found.append(_turned(figure) if lower else figure)
-        if worse:
-            alarms.append(Alarm("corrections" if measure == "corrected" else "quality", _worse(found[-1], one)))
+    """What answers came to, with intervals that may be looked at all the time, against what was reached before."""
+    measured = notes.quality.measured(one.lineage, one.params.tolerance)
+    found = [_shown_as_called(each) for each in measured]
+    alarms = [
+        Alarm("corrections" if each.measure == "corrected" else "quality", _worse(figure, each.worse, one))
+        for each, figure in zip(measured, found, strict=True)
+        if each.worse
+    ]
     return {"measures": found}, alarms
 
 
@@ -183,16 +172,35 @@ def _plain(one: Drift) -> dict[str, Any]:
     return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in asdict(one).items()}
 
 
-def _turned(figure: dict[str, Any]) -> dict[str, Any]:
-    """A share of the good as the share of the bad that people expect under this name."""
-    turned = {name: None if figure[name] is None else 1 - figure[name] for name in ("mean", "low", "high", "baseline")}
-    return {**figure, **turned, "low": turned["high"], "high": turned["low"]}
+def _shown_as_called(each: Measured) -> dict[str, Any]:
+    """Kept as a share of the good, told as people expect it under its name: an error as an error."""
+    turn = each.measure in LOWER_IS_BETTER
+
+    def told(value: float | None) -> float | None:
+        return value if value is None or not turn else 1 - value
+
+    def bounds(found: Bounds | None) -> dict[str, float | None]:
+        mean, low, high = found or (None, None, None)
+        return {"mean": told(mean), "low": told(high if turn else low), "high": told(low if turn else high)}
+
+    return {
+        "measure": each.measure,
+        "n": each.n,
+        "baseline": told(each.baseline),
+        "baseline_of": each.of,
+        "alarm": bool(each.worse),
+        **bounds(each.whole),
+        "mean": told(each.mean),
+        "fresh": {**bounds(each.fresh), "since": each.since} if each.fresh else None,
+    }
 
 
-def _worse(figure: Mapping[str, Any], one: Watched) -> str:
+def _worse(figure: Mapping[str, Any], which: str, one: Watched) -> str:
+    chosen = figure["fresh"] if which == "fresh" else figure
+    since = f" since {datetime.fromisoformat(chosen['since']):%Y-%m-%d}" if which == "fresh" else ""
     return (
-        f"{figure['measure']} {figure['mean']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}] over {figure['n']} "
-        f"observations, {figure['baseline_of']} had {figure['baseline']:.4f} (tolerated: {one.params.tolerance:g})"
+        f"{figure['measure']} {chosen['mean']:.4f} [{chosen['low']:.4f}, {chosen['high']:.4f}]{since}, "
+        f"{figure['baseline_of']} had {figure['baseline']:.4f} (tolerated: {one.params.tolerance:g})"
     )
 
 

@@ -27,6 +27,7 @@ class WatchParams(Params):
     settle_hours: float = Field(24.0, gt=0, description="How long after an answer what follows counts for it.")
     min_answers: int = Field(300, ge=1, description="Observations that make a baseline.")
     tolerance: float = Field(0.02, ge=0, le=1, description="How much worse than the baseline is still well.")
+    fresh_days: float = Field(7.0, gt=0, description="So often a second interval begins anew: the past hides nothing.")
     quality_alpha: float = Field(0.05, gt=0, lt=1, description="Chance that an interval is ever wrong.")
     answers_share: float = Field(1.0, gt=0, le=1, description="Customers whose answers are followed; less if busy.")
 

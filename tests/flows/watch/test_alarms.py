@@ -136,6 +136,18 @@ def test_customers_who_no_longer_take_what_is_shown_are_a_matter_of_quality(shop
     assert hit["high"] < hit["baseline"] - 0.02
 
 
+def test_a_long_good_past_does_not_hide_what_goes_wrong_now(shop: Any) -> None:
+    version = shop.live()
+    shop.weeks(0, 10, version, a_day=120)
+    shop.weeks(10, 11, version, a_day=120, hit=0.2)
+    for week in range(1, 11):
+        assert not triggers(shop.look(week))
+    decision = shop.look(11)
+    (hit,) = decision["figures"]["quality"]["measures"]
+    assert triggers(decision) == ["quality"]
+    assert hit["high"] > hit["baseline"] - 0.02 > hit["fresh"]["high"], "all its answers together look well"
+
+
 def test_what_the_weights_before_reached_is_the_baseline(shop: Any) -> None:
     first = shop.live()
     shop.weeks(0, 2, first)
