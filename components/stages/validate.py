@@ -218,13 +218,15 @@ def _product_ids(table: Table) -> pl.Series | None:
 
 def _answered(table: Table) -> pl.Series | None:
     """The requests that events of this table name and the service has answered; None where nobody can know."""
-    collected = settings().data / "collected"
-    answers = sorted((collected / "impressions").glob("part-*.parquet"))
-    if table.name not in EVENTS or not answers:
+    if table.name not in EVENTS:
         return None
-    named = pl.scan_parquet(sorted((collected / table.name).glob("part-*.parquet"))).select("request_id").unique()
+    own = settings().data / "collected" / table.name
+    answers = own if table.name == "impressions" else settings().data / "accepted" / "impressions"
+    if not any(answers.glob("part-*.parquet")):
+        return None
+    named = pl.scan_parquet(own / "part-*.parquet").select("request_id").unique()
     by_service = pl.col("payload").str.json_path_match("$.role") != "shop"
-    known = pl.scan_parquet(answers).join(named, on="request_id", how="semi").filter(by_service)
+    known = pl.scan_parquet(answers / "part-*.parquet").join(named, on="request_id", how="semi").filter(by_service)
     return known.select(pl.col("request_id").unique()).collect(engine="streaming").to_series()
 
 

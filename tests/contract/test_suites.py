@@ -440,8 +440,8 @@ def failures(table: str, example: Example) -> dict[str, str]:
     canonical = TABLES[table]
     as_of = None if canonical.time is None or canonical.ahead else AS_OF.isoformat()
     if table == "feedback":
-        Path("data/collected/impressions").mkdir()
-        clean("impressions").write_parquet("data/collected/impressions/part-2024.parquet")
+        Path("data/accepted/impressions").mkdir()
+        clean("impressions").write_parquet("data/accepted/impressions/part-2024.parquet")
     if canonical.ahead:
         write_json(Path("data/collected/transactions/meta.json"), {"as_of": example.until.isoformat()})
     reference = profile([part], canonical, as_of, recent_sample([part], canonical, as_of, "UTC"))
