@@ -28,14 +28,14 @@ MEMBERS = ["popularity", "personal", "item_knn"]
 N_CUSTOMERS, N_PRODUCTS, N_CATEGORIES, N_WEEKS = 60, 120, 6, 20
 
 
-def make_products() -> pl.LazyFrame:
-    """20 products in each of 6 categories; p119 is no longer sold."""
+def make_products(colour: str = "") -> pl.LazyFrame:
+    """20 products in each of 6 categories; p119 is no longer sold. A colour is said in every title and category."""
     number = pl.int_range(N_PRODUCTS, eager=True)
     return pl.LazyFrame(
         {
             "product_id": [f"p{n}" for n in number],
-            "title": [f"Product {n}" for n in number],
-            "category": [f"Category {n % N_CATEGORIES}" for n in number],
+            "title": [f"{colour}Product {n}" for n in number],
+            "category": [f"{colour}Category {n % N_CATEGORIES}" for n in number],
             "department": [f"Department {n % 2}" for n in number],
             "brand": [f"Brand {n % 5}" for n in number],
             "price": [1.0 + n % 7 for n in number],
@@ -108,6 +108,17 @@ def bundle(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def other_bundle(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(features, tmp_path_factory.mktemp("bundle") / "single", single="personal")
+
+
+@pytest.fixture(scope="session")
+def coloured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two bundles whose answers differ in every item: one says Blue in all titles and categories, one Green."""
+    found = {}
+    for colour, single in (("Blue ", None), ("Green ", "personal")):
+        folder = tmp_path_factory.mktemp(colour.strip())
+        features = make_features(folder / "features", products=make_products(colour))
+        found[colour] = make_bundle(features, folder / "bundle", single)
+    return found
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ import httpx
 import pytest
 
 from components import releases
+from components.core.artifacts import write_json
 
 ROOT = Path(__file__).parents[2]
 QUIET = {"DO_NOT_TRACK": "1", "BENTOML_DO_NOT_TRACK": "True", "OMP_NUM_THREADS": "1"}
@@ -64,40 +66,89 @@ def answers(client: httpx.Client) -> bool:
 def wait_until(holds: Callable[[], bool], log: Path, seconds: float = 60.0) -> None:
     until = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < until, log.read_text()
+        assert time.monotonic() < until, log.read_text() if log.is_file() else "waited in vain"
         time.sleep(0.1)
 
 
+MOVES = 12
+
+
 @pytest.mark.slow
-def test_a_swap_under_load_answers_every_request_wholly_from_one_release(
-    released: str, other_bundle: Path, tmp_path: Path, home: Path
+def test_releases_move_under_load_and_every_answer_is_wholly_of_one(
+    coloured: dict[str, Path], tmp_path: Path, home: Path
 ) -> None:
-    new = releases.put(other_bundle, "recommendation", {})
+    """Twelve moves while customers ask without a pause: champions, a canary, and a release that is damaged."""
+    versions = {colour: releases.put(folder, "recommendation", {}) for colour, folder in coloured.items()}
+    colour_of = {version: colour for colour, version in versions.items()}
+    releases.point("recommendation", versions["Blue "], "first")
     env = environment(tmp_path, SHOP_HOME=str(home), PYTHONPATH=str(ROOT), SHOP_WORKERS="2")
     seen: list[tuple[int, dict[str, Any]]] = []
     stop = threading.Event()
 
-    def ask(customer: str) -> None:
+    def ask(number: int) -> None:
         with httpx.Client(base_url=client.base_url, timeout=20) as own:
-            while not stop.is_set():
-                reply = own.post("/recommend", json={"customer_id": customer, "k": 5})
+            for turn in itertools.count():
+                if stop.is_set():
+                    return
+                session = {"recent_products": ["p1", "p31"]} if turn % 3 == 0 else {}
+                reply = own.post("/recommend", json={"customer_id": f"c{(turn + number) % 60}", "k": 5} | session)
                 seen.append((reply.status_code, reply.json()))
+
+    def all_are(version: str) -> Callable[[], bool]:
+        """From now on, for every thread and both workers."""
+        start = len(seen)
+        return lambda: len(seen) > start + 30 and {answer.get("release") for _, answer in seen[-20:]} == {version}
 
     with serving("serving.service:Shop", ROOT, env) as client:
         assert not listens_elsewhere(client.base_url.port or 0)
-        threads = [threading.Thread(target=ask, args=(f"c{number}",)) for number in range(3)]
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(seen) > 50, home, 30)
-        releases.point("recommendation", new, "while customers ask")
-        wait_until(lambda: [answer["release"] for _, answer in seen[-30:]] == [new] * 30, home, 30)
+        for move in range(MOVES):
+            before, after = ("Blue ", "Green ") if move % 2 == 0 else ("Green ", "Blue ")
+            if move == MOVES // 2:  # this one joins as a canary before it takes over
+                releases.challenge("recommendation", versions[after], 0.5, "canary", "while customers ask")
+                wait_until(lambda: len({answer.get("release") for _, answer in seen[-40:]}) == 2, home, 30)
+            assert releases.live("recommendation") == versions[before]
+            releases.point("recommendation", versions[after], f"move {move}")
+            wait_until(all_are(versions[after]), home, 30)
+        wait_until(both_say(client, lambda said: said["live"] == versions["Blue "]), home, 30)
+        point_at_what_is_damaged(versions["Green "])
+        wait_until(both_say(client, lambda said: said["trouble"]), home, 30)
+        wait_until(all_are(versions["Blue "]), home, 30)
         stop.set()
         for thread in threads:
             thread.join(20)
     assert {status for status, _ in seen} == {200}
-    assert {answer["release"] for _, answer in seen} == {released, new}
-    for _, answer in seen:  # the ensemble's release and the single model's are told apart by every item
-        assert {item["rung"] for item in answer["items"]} == {"ensemble" if answer["release"] == released else "single"}
+    assert {answer["release"] for _, answer in seen} == set(colour_of)
+    for _, answer in seen:
+        own = colour_of[answer["release"]]
+        other = "Green " if own == "Blue " else "Blue "
+        assert len(answer["items"]) == 5
+        for item in answer["items"]:
+            assert item["title"].startswith(own) and item["category"].startswith(own)
+            assert other not in item["reason"]
+            assert item["rung"] == {"Blue ": "ensemble", "Green ": "single"}[own]
+
+
+def both_say(client: httpx.Client, holds: Callable[[dict[str, Any]], Any]) -> Callable[[], bool]:
+    """Whether something holds of recommendation in the status of both workers; the kernel chooses who answers."""
+    found: set[int] = set()
+
+    def look() -> bool:
+        said = httpx.get(client.base_url.join("/status")).json()
+        if holds(said["releases"]["recommendation"]):
+            found.add(said["process"])
+        return len(found) == 2
+
+    return look
+
+
+def point_at_what_is_damaged(version: str) -> None:
+    """As if a disk had lost bytes between the release and the service."""
+    (releases.release_path("recommendation", version) / "catalogue.parquet").write_bytes(b"")
+    path = releases.pointer_path("recommendation")
+    write_json(path, json.loads(path.read_text()) | {"version": version})
 
 
 def listens_elsewhere(port: int) -> bool:
