@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from flows.triggers import emit, under_way
+
 NAME = "recommendation"
 
 
@@ -61,3 +63,23 @@ def test_without_a_server_the_decision_says_so(shop: Any, monkeypatch: pytest.Mo
     assert "no PREFECT_API_URL" in shop.look(2)["asked"]
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     assert "the next look asks again" in shop.look(2)["asked"]
+
+
+def test_a_real_server_takes_the_event_and_says_what_is_under_way(
+    prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+    from prefect.states import Pending
+
+    @flow(name="retrain")
+    def stand_in(applications: list[str]) -> None:
+        """Never runs."""
+
+    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+    assert emit(NAME, "a test", "drift", {"psi": 0.3}).sent
+    assert not under_way(NAME)
+    with get_client(sync_client=True) as client:
+        client.create_flow_run(stand_in, parameters={"applications": [NAME]}, state=Pending())
+    assert under_way(NAME) and not under_way("demand")
