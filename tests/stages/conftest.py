@@ -1,15 +1,19 @@
-"""The shop that modules about collect and validate share."""
+"""The shops that modules about collect and validate share."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import yaml
+
+from components.feedback.events import Event
+from components.feedback.store import Store, open_store
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,3 +44,28 @@ def make_shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeShop:
         return tmp_path
 
     return make
+
+
+@pytest.fixture
+def feedback_store(make_shop: MakeShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """An empty store in such a shop, in New York, where all feedback may be bad and no transactions are needed."""
+    make_shop("America/New_York", {"feedback": 1.0, "impressions": 1.0, "products": 0.1, "transactions": 0.1})
+    monkeypatch.setenv("SHOP_CLOCK", str(tmp_path / "clock"))
+    monkeypatch.delenv("SHOP_FEEDBACK_URL", raising=False)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["sources"] |= {table: {"kind": "feedback"} for table in ("feedback", "impressions")}
+    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    found = open_store()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def send(feedback_store: Store) -> Callable[..., None]:
+    """Appends events as received at a moment."""
+
+    def sent(received: datetime, *events: Event) -> None:
+        Path("clock").write_text(received.isoformat())
+        feedback_store.append(events)
+
+    return sent

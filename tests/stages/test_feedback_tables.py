@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -19,54 +17,14 @@ import yaml
 from components.core.artifacts import folder_checksums, read_json
 from components.core.errors import QualityFailure
 from components.feedback.events import Event
-from components.feedback.store import Store, open_store
-from components.stages.collect import collect, keep_reference
-from components.stages.featurise import featurise
+from components.feedback.store import Store
+from components.stages.collect import collect
 from components.stages.validate import validate
 
 ROOT = Path(__file__).parents[2]
 DAY_1 = datetime(2025, 7, 1, 9, tzinfo=UTC)
 COLLECTED, ACCEPTED = Path("data/collected/feedback"), Path("data/accepted/feedback")
 Send = Callable[..., None]
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """An empty store in a shop with three products."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SHOP_DATA", "data")
-    monkeypatch.setenv("SHOP_HOME", "shop")
-    monkeypatch.setenv("SHOP_CLOCK", str(tmp_path / "clock"))
-    monkeypatch.delenv("SHOP_FEEDBACK_URL", raising=False)
-    shutil.copytree(ROOT / "expectations", "expectations")
-    Path("files").mkdir()
-    products = {"product_id": ["p0", "p1", "p2"], "title": ["A", "B", "C"], "category": ["x", "x", "x"]}
-    pl.DataFrame(products).write_csv("files/products.csv")
-    write_params()
-    found = open_store()
-    yield found
-    found.close()
-
-
-def write_params(**quality: Any) -> None:
-    sources = {table: {"kind": "feedback"} for table in ("feedback", "impressions")}
-    params = {
-        "timezone": "America/New_York",
-        "sources": sources | {table: {"kind": "folder", "path": "files"} for table in ("products", "transactions")},
-        "quality": {"feedback": quality or {"quarantine_share_max": 1.0}, "impressions": {"quarantine_share_max": 1.0}},
-    }
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-
-
-@pytest.fixture
-def send(store: Store) -> Send:
-    """Appends events as received at a moment."""
-
-    def sent(received: datetime, *events: Event) -> None:
-        Path("clock").write_text(received.isoformat())
-        store.append(events)
-
-    return sent
 
 
 def click(event_id: str, at: datetime = DAY_1, **other: Any) -> Event:
@@ -134,7 +92,7 @@ def test_nothing_new_means_nothing_written_and_answers_alone_change_no_byte(send
     assert folder_checksums(COLLECTED) == before, "or every answer would have all models trained again"
 
 
-def test_a_shop_without_feedback_goes_on_without(tmp_path: Path, store: Store) -> None:
+def test_a_shop_without_feedback_goes_on_without(feedback_store: Store) -> None:
     shutil.rmtree("shop")
     for table in ("feedback", "impressions"):
         collect(table)
@@ -228,7 +186,9 @@ def test_feedback_on_a_request_that_is_not_known_is_reported_and_passes(send: Se
 
 
 def test_a_few_bad_events_stop_nothing_and_a_broken_feed_does(send: Send) -> None:
-    write_params(quarantine_share_max=0.2, few_rows=5)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["quality"]["feedback"] = {"quarantine_share_max": 0.2, "few_rows": 5}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
     send(DAY_1, *(click(f"e{n}", payload={}) for n in range(5)))
     assert judged()["quarantined"] == 5
     send(DAY_1, click("e5", payload={}))
@@ -254,135 +214,3 @@ def test_a_year_of_days_is_not_judged_day_by_day(send: Send, monkeypatch: pytest
     assert report["quarantined"] == 4 and judged_frames == [16]
     assert set(refused()) == {"bad1", "bad4", "bad7", "bad10"}
     assert len(list(ACCEPTED.glob("part-*.parquet"))) == 12
-
-
-PARAMS = {
-    "recommendation": {
-        "split": {"horizon_days": 14, "oof_folds": 1, "anonymous_queries": 5},
-        "features": {"pool": {"n_popular": 15, "n_neighbours": 10}},
-    }
-}
-
-
-def featurised(tiny: dict[str, pl.DataFrame], *tables: str) -> Path:
-    """Collect, validate and featurise the tiny shop; the features' folder."""
-    for name in ("products", "transactions"):
-        tiny[name].write_parquet(f"files/{name}.parquet")
-    Path("files/products.csv").unlink(missing_ok=True)
-    params = yaml.safe_load(Path("params.yaml").read_text()) | PARAMS | {"timezone": "UTC"}
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-    for table in ("products", "transactions", "impressions", "feedback"):
-        collect(table)
-        validate(table)
-    featurise("recommendation")
-    return Path("data/recommendation/features")
-
-
-def history(features: Path, customer: str) -> set[str]:
-    """Products in a customer's history as the service starts from."""
-    from components.recommendation.features.histories import Histories
-
-    catalogue = pl.read_parquet(features / "catalogue.parquet")
-    place = pl.read_parquet(features / "now/histories/customers.parquet")["customer_id"].to_list().index(customer)
-    found = Histories.load(features / "now/histories").part(place, place + 1)
-    return set(catalogue["product_id"].gather(found.items.tolist()))
-
-
-def last_order(tiny: dict[str, pl.DataFrame]) -> tuple[pl.DataFrame, Event]:
-    """The lines of the shop's newest basket, and the event that tells of them."""
-    lines = tiny["transactions"]
-    newest = lines.filter(pl.col("basket_id") == lines.sort("at")["basket_id"][-1]).sort("product_id")
-    items = newest.select("product_id", "quantity", "amount").to_dicts()
-    first = newest.row(0, named=True)
-    known = {"order_id": first["basket_id"], "customer_id": first["customer_id"]}
-    return newest, click("order", first["at"], kind="purchase", payload={"items": items}, **known)
-
-
-def test_an_order_that_only_feedback_knows_is_learned_from(tiny: dict[str, pl.DataFrame], send: Send) -> None:
-    lines, told = last_order(tiny)
-    at = told.at + timedelta(days=2)
-    shop = tiny | {"transactions": tiny["transactions"].join(lines, on="basket_id", how="anti")}
-    before = history(featurised(shop), told.customer_id or "")
-    ended = read_json(Path("data/recommendation/features/data.json"))
-    unseen = next(f"p{number:03}" for number in range(60) if f"p{number:03}" not in before)
-    bought = {"items": [{"product_id": unseen, "quantity": 1, "amount": 2}]}
-    send(at, click("new", at, kind="purchase", payload=bought, order_id="n1", customer_id=told.customer_id))
-    assert history(featurised(shop), told.customer_id or "") == before | {unseen}
-    data = read_json(Path("data/recommendation/features/data.json"))
-    day = datetime.fromisoformat(data["as_of"])
-    assert day == datetime(at.year, at.month, at.day, tzinfo=UTC) + timedelta(days=1), "the end of the new order's day"
-    assert set(data["tables"]) - set(ended["tables"]) == {"feedback"}
-
-
-def test_an_order_in_the_transactions_counts_once(tiny: dict[str, pl.DataFrame], send: Send) -> None:
-    """Told by feedback alone, by the transactions alone, or by both: the folds, and so all figures, are the same."""
-    lines, told = last_order(tiny)
-    alone = folder_checksums(featurised(tiny))
-    send(told.at, told, click("again", told.at + timedelta(hours=1), **_same(told)))
-    both = folder_checksums(featurised(tiny))
-    shop = tiny | {"transactions": tiny["transactions"].join(lines, on="basket_id", how="anti")}
-    by_feedback = folder_checksums(featurised(shop))
-    for found in (alone, both, by_feedback):
-        found.pop("data.json")
-    assert both == alone and by_feedback == alone
-
-
-def _same(event: Event) -> dict[str, Any]:
-    return {
-        "kind": event.kind,
-        "payload": event.payload,
-        "order_id": event.order_id,
-        "customer_id": event.customer_id,
-    }
-
-
-def test_feedback_that_says_nothing_to_learn_from_changes_no_fold(
-    tiny: dict[str, pl.DataFrame], send: Send, caplog: pytest.LogCaptureFixture
-) -> None:
-    alone = folder_checksums(featurised(tiny))
-    end = tiny["transactions"]["at"].max()
-    assert isinstance(end, datetime)
-    stray = end + timedelta(days=200)
-    item = {"items": [{"product_id": "p001", "quantity": 1, "amount": 2}]}
-    send(stray, click("stray", stray, kind="purchase", payload=item, order_id="x1", customer_id="c1"))
-    send(end, click("no", end, kind="dismiss", customer_id="c1"))
-    with caplog.at_level(logging.WARNING):
-        found = folder_checksums(featurised(tiny))
-    assert "1 of 1 lines of orders lie more than 90 days after the end of the table transactions" in caplog.text
-    assert {k: v for k, v in found.items() if k != "data.json"} == {k: v for k, v in alone.items() if k != "data.json"}
-
-
-def test_without_transactions_the_orders_of_feedback_are_the_transactions(
-    tiny: dict[str, pl.DataFrame], send: Send
-) -> None:
-    orders = tiny["transactions"].group_by("basket_id", maintain_order=True).agg(
-        pl.col("at").max(), pl.col("customer_id").first(), pl.struct("product_id", "quantity", "amount").alias("items")
-    )  # fmt: skip
-    events = [
-        click(row["basket_id"], row["at"], kind="purchase", payload={"items": row["items"]}, order_id=row["basket_id"],
-              customer_id=row["customer_id"])
-        for row in orders.iter_rows(named=True)
-    ]  # fmt: skip
-    alone = folder_checksums(featurised(tiny))
-    send(max(event.at for event in events), *events)
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    del params["sources"]["transactions"]
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-    for table in ("feedback", "impressions", "transactions"):
-        collect(table)
-        validate(table)
-    featurise("recommendation")
-    found = folder_checksums(Path("data/recommendation/features"))
-    assert {k: v for k, v in found.items() if k != "data.json"} == {k: v for k, v in alone.items() if k != "data.json"}
-    assert json.loads(Path("data/collected/transactions/meta.json").read_text())["missing"]
-
-
-def test_feedback_that_comes_after_a_release_without_any_is_compared_with_nothing(
-    tiny: dict[str, pl.DataFrame], send: Send
-) -> None:
-    featurised(tiny)
-    keep_reference("feedback")
-    keep_reference("transactions")
-    send(DAY_1, click("e1"))
-    assert judged()["reference_as_of"] is None and judged()["accepted"] == 1
-    assert [path.name for path in Path("shop/reference").iterdir()] == ["transactions"]
