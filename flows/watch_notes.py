@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -25,6 +25,7 @@ from components.monitoring.quality import Quality
 from components.settings import settings
 from flows.watched import Watched, lineage
 
+PIECES = 25  # frames of the store that are taken in before what became of answers is counted
 ORDERS_MOST = 500_000  # a shop with more of them is compared over fewer days
 ORDERS_DAYS, SHOWN_DAYS, COUNTED_DAYS, ASKED_DAYS = 90, 60, 400, 60
 
@@ -100,20 +101,20 @@ class Notes:
 
     def bring_up(self, one: Watched, store: Store) -> bool:
         """Take in what came since the last look, count what became of answers; returns whether a frame changed."""
-        through, rows = store.through(), 0
+        through, rows, settled = store.through(), 0, 0
         self.quality.follow(one.lineage, one.phase)
-        for frame in store.rows(after=self.cursor, through=through):
+        for number, frame in enumerate(store.rows(after=self.cursor, through=through), start=1):
             self._take(one, frame)
             rows += frame.height
+            if number % PIECES == 0:  # a long way to catch up: as if it had been looked at then
+                settled += self._settle(one, min(one.now, cast(datetime, frame["received_at"].max())))
         self.cursor = through
-        settled = self._settle(one)
-        self._forget(one)  # last: however long ago the last look was, what it waited for is here now
-        return rows + settled > 0
+        return rows + settled + self._settle(one, one.now) > 0
 
-    def _settle(self, one: Watched) -> int:
-        """Returns how many observations were made."""
+    def _settle(self, one: Watched, now: datetime) -> int:
+        """Count what is known for good by `now`, forget what no later look needs; returns how many observations."""
         observed, self.frames["answers"] = observations.settled(
-            self.frames["answers"], self.frames["told"], one.now, one.params.settle_hours
+            self.frames["answers"], self.frames["told"], now, one.params.settle_hours
         )
         for (release, role, phase, measure), part in observed.group_by(
             "release", "role", "phase", "measure", maintain_order=True
@@ -121,21 +122,20 @@ class Notes:
             good, dealt = part["good"].to_numpy(), part.drop_nulls("unit")["good"].to_numpy()
             if role == "champion":
                 of = lineage(one.application, str(release))
-                self.quality.count(of, str(measure), good, one.now, one.params)
+                self.quality.count(of, str(measure), good, now, one.params)
             if phase and phase == one.phase:
                 self.quality.count_arm(one.phase, str(role), str(measure), dealt, one.params)
+        self._forget(one, now)  # last: however long ago the last look was, what it waited for is here now
         return observed.height
 
     def _take(self, one: Watched, frame: pl.DataFrame) -> None:
         ours = pl.col("application") == one.application
         answers = frame.filter(ours & (pl.col("kind") == "impression"))
         feedback = frame.filter(pl.col("kind") != "impression")
-        every = pl.concat([self.frames["orders"], orders.orders(feedback)])
-        self.frames["orders"] = every.unique("order_id", keep="last", maintain_order=True)
+        self.frames["orders"] = pl.concat([self.frames["orders"], orders.orders(feedback)])
         hour = pl.col("at").dt.truncate("1h")
         more = feedback.group_by("application", "kind", hour=hour).agg(n=pl.len().cast(pl.Int64)).select(*_COUNTED)
-        both = pl.concat([self.frames["counted"], more]).group_by("hour", "application", "kind").agg(pl.col("n").sum())
-        self.frames["counted"] = both.sort("hour", "application", "kind")
+        self.frames["counted"] = pl.concat([self.frames["counted"], more])
         shows = shown.shown(answers)
         names = {release: lineage(one.application, release) for release in shows["release"].unique().to_list()}
         shows = shows.with_columns(pl.col("release").replace(names))  # a refresh goes on with what it goes on from
@@ -146,21 +146,23 @@ class Notes:
         )
         self.frames["answers"] = pl.concat([self.frames["answers"], opened])
 
-    def _forget(self, one: Watched) -> None:
-        """What no later look can need."""
+    def _forget(self, one: Watched, now: datetime) -> None:
+        """What no later look can need, and what stands there twice."""
 
         def younger(column: str, days: float) -> pl.Expr:
-            return pl.col(column).cast(pl.Date) > (one.now - timedelta(days=days)).date()
+            return pl.col(column).cast(pl.Date) > (now - timedelta(days=days)).date()
 
         frames, hours = self.frames, 3 * one.params.settle_hours / 24
-        frames["orders"] = frames["orders"].filter(younger("at", ORDERS_DAYS)).sort("at", "order_id").tail(ORDERS_MOST)
+        once = frames["orders"].filter(younger("at", ORDERS_DAYS)).unique("order_id", keep="last", maintain_order=True)
+        frames["orders"] = once.sort("at", "order_id").tail(ORDERS_MOST)
         frames["shown"] = frames["shown"].filter(younger("day", SHOWN_DAYS))
-        frames["counted"] = frames["counted"].filter(younger("hour", COUNTED_DAYS))
+        counts = frames["counted"].filter(younger("hour", COUNTED_DAYS)).group_by("hour", "application", "kind")
+        frames["counted"] = counts.agg(pl.col("n").sum()).sort("hour", "application", "kind")
         frames["asked"] = frames["asked"].filter(younger("period", ASKED_DAYS))
         slow = pl.col("kind").is_in(["sales", "correction"])
         fresh = pl.max_horizontal("at", "received_at")
         limit = pl.when(slow).then(timedelta(days=observations.LOST_DAYS)).otherwise(timedelta(days=hours))
-        frames["told"] = frames["told"].filter(fresh > one.now - limit)
+        frames["told"] = frames["told"].filter(fresh > now - limit)
         for kept in self.references.values():
             for name in kept.keys() - set(self.quality.lineages):
                 del kept[name]

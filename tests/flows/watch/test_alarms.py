@@ -197,6 +197,22 @@ def test_looking_often_comes_to_the_same_as_looking_once(shop: Any) -> None:
     assert mine["mean"] == pytest.approx(theirs["mean"], abs=0.05)
 
 
+def test_catching_up_in_pieces_comes_to_the_same(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = shop.live()
+    shop.weeks(0, 3, version)
+    whole = shop.look(3, act=False)
+    rows = Store.rows
+
+    def small(store: Store, after: int = 0, through: int | None = None) -> Iterator[pl.DataFrame]:
+        for frame in rows(store, after, through):
+            yield from frame.iter_slices(100)
+
+    monkeypatch.setattr(Store, "rows", small)
+    monkeypatch.setattr("flows.watch_notes.PIECES", 3)
+    assert shop.look(3, act=False)["figures"]["orders"] == whole["figures"]["orders"]
+    assert shop.look(3, act=False)["figures"]["answers"] == whole["figures"]["answers"]
+
+
 def test_forecasts_are_judged_when_sales_come_in_each_once(shop: Any) -> None:
     version = shop.live()
     for week in range(4):
