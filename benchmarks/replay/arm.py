@@ -15,6 +15,7 @@ import polars as pl
 
 from benchmarks.replay.history import Basket
 from benchmarks.replay.shop import Refused, ReplayShop
+from components.core.artifacts import read_json
 
 log = logging.getLogger(__name__)
 
@@ -169,33 +170,31 @@ def renew(arm: Arm, shop: ReplayShop, week: int) -> str:
     if arm.renews == "every week":
         shop.run("flows.retrain", "--reason", f"week {week}", "--even-if-it-does-not-pay", may_fail=True)
         return _outcome(shop)
-    wanted = _decided(shop) if arm.renews == "when the watch decides" else {}
-    if wanted:
-        for application, why in wanted.items():
-            words = ("--applications", application, "--reason", why["reason"], "--trigger", why["trigger"])
-            shop.run("flows.retrain", *words, may_fail=True)
-    stale = [name for name in ("demand",) if name not in wanted]
-    if stale:  # the forecast of the next weeks needs the weeks just past, whoever made the weights
-        shop.run("flows.retrain", "--refresh", "--applications", *stale, "--reason", f"week {week}", may_fail=True)
-    return _outcome(shop) if wanted else "no retrain"
+    if arm.renews == "never":  # the forecast of the next weeks needs the weeks just past, whoever made the weights
+        shop.run("flows.retrain", "--refresh", "--applications", "demand", "--reason", f"week {week}", may_fail=True)
+        return f"refreshed demand: {_outcome(shop)}"
+    said = []
+    for (decision, trigger), applications in _decided(shop).items():
+        words = ["--applications", *applications, "--reason", f"watch: {trigger}", "--trigger", trigger]
+        shop.run("flows.retrain", *words, *(["--refresh"] if decision == "refresh" else []), may_fail=True)
+        said.append(f"{decision} of {' and '.join(applications)} ({trigger}): {_outcome(shop)}")
+    return "; ".join(said) or "the watch decided nothing"
 
 
-def _decided(shop: ReplayShop) -> dict[str, dict[str, str]]:
-    """The applications that the watch wants retrained, each with reason and trigger."""
-    import json
-
+def _decided(shop: ReplayShop) -> dict[tuple[str, str], list[str]]:
+    """Applications by what the watch wants done about them, and why."""
     shop.run("flows.watch")
-    found = {}
-    for path in (shop.home / "watch").glob("*/latest.json"):
-        decision = json.loads(path.read_text(encoding="utf-8"))
-        if decision["decision"] == "retrain":
-            found[path.parent.name] = {"reason": "; ".join(decision["reasons"]), "trigger": decision["trigger"]}
+    found = dict[tuple[str, str], list[str]]()
+    for path in sorted((shop.home / "watch").glob("*/latest.json")):
+        decision = read_json(path)
+        if decision["decision"] != "nothing":
+            found.setdefault((decision["decision"], decision["trigger"]), []).append(path.parent.name)
     return found
 
 
 def _outcome(shop: ReplayShop) -> str:
     last = shop.lines("retrains.jsonl")[-1:]
-    return f"retrain: {last[0]['outcome']}" if last else "retrain: no record"
+    return str(last[0]["outcome"]) if last else "no record"
 
 
 def played(root: Path, what: str) -> pl.DataFrame:

@@ -43,12 +43,16 @@ def _text(value: Any) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.0f}"
 
 
+def _gain(value: Mapping[str, float] | None) -> str:
+    return "-" if value is None else f"{value['mean']:+.4f} [{value['low']:+.4f}, {value['high']:+.4f}]"
+
+
 def write_page(path: Path, result: Mapping[str, Any], shops: Mapping[str, ReplayShop]) -> None:
     """One HTML file that works offline."""
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["figure"] = _text
+    environment.filters |= {"figure": _text, "gain": _gain}
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     pictures = [
         ("nDCG@10 of what was shown, by week", _lines(shops, "ndcg")),

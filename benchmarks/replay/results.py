@@ -16,6 +16,7 @@ from components.core.metrics import Interval, bootstrap
 
 LAST = 8  # weeks over which arms are compared: by then their models are not the same any more
 LEVELS = (0.1, 0.5, 0.9)
+FIELDS = ("at", "reason", "outcome", "words", "seconds", "cpu_seconds")  # of a line in retrains.jsonl
 
 
 def answers_by_week(root: Path) -> pl.DataFrame:
@@ -89,8 +90,18 @@ def row_of(name: str, shop: ReplayShop, weeks: int = LAST) -> dict[str, Any]:
 
 
 def retrains_of(shop: ReplayShop) -> list[dict[str, Any]]:
-    """Every retrain and refresh of an arm, with what was expected of it and what it gained."""
-    return shop.lines("retrains.jsonl")
+    """Every retrain of an arm by application: what was expected of it and what it gained (+ is better)."""
+    return [
+        {
+            **{name: line.get(name) for name in FIELDS},
+            "application": application,
+            "predicted_gain": (line.get("predicted_gain") or {}).get(application),
+            "realised_gain": (line.get("realised_gain") or {}).get(application),
+        }
+        for line in shop.lines("retrains.jsonl")
+        for application in line["applications"]
+        if line["refit"]
+    ]
 
 
 def opinions_of(shop: ReplayShop) -> list[dict[str, Any]]:
@@ -98,9 +109,9 @@ def opinions_of(shop: ReplayShop) -> list[dict[str, Any]]:
     found = []
     for path in sorted((shop.home / "verdicts").glob("*/*.json")):
         verdict = read_json(path)
-        if verdict.get("second_opinion"):
+        if verdict.get("opinion"):
             said = {"application": verdict["application"], "version": verdict["version"], "passed": verdict["passed"]}
-            found.append(said | dict(verdict["second_opinion"]))
+            found.append(said | dict(verdict["opinion"]))
     return found
 
 
