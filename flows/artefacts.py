@@ -71,7 +71,7 @@ def restore(folder: Path, lock: str | None, states: Sequence[Path]) -> str:
     """
     if lock is not None:
         write_text(folder / LOCK, lock)
-    said = dvc(folder, "checkout", "--force", "--allow-missing", "--quiet")
+    said = dvc(folder, "checkout", "--force", "--allow-missing")
     keep_states(next((place for place in states if any(_states(place))), folder), folder / "data" / "collected")
     return said
 
@@ -85,7 +85,7 @@ def keep_states(source: Path, target: Path) -> None:
 
 def push(folder: Path, stages: Iterable[Stage]) -> str:
     """Copy what these stages made to the default remote; returns why not, where it could not be done."""
-    return dvc(folder, "push", "--quiet", *(stage.name for stage in stages if stage.outs))
+    return dvc(folder, "push", *(stage.name for stage in stages if stage.outs))
 
 
 def dvc(folder: Path, *words: str) -> str:
@@ -93,9 +93,8 @@ def dvc(folder: Path, *words: str) -> str:
     done = subprocess.run([sys.executable, "-m", "dvc", *words], cwd=folder, capture_output=True, text=True)
     if done.returncode == 0:
         return ""
-    lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR: ")] or lines or [f"status {done.returncode}"]
-    return f"dvc {words[0]}: {errors[-1].removeprefix('ERROR: ')}"
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("ERROR: ")]
+    return f"dvc {words[0]}: {said[-1].removeprefix('ERROR: ') if said else f'status {done.returncode}'}"
 
 
 def _lock_of_release(project: Path, branch: str, application: str) -> str:

@@ -91,7 +91,9 @@ def application_of(stage: str) -> str | None:
 
 @contextmanager
 def _repo(root: Path) -> Iterator[Repo]:
-    """DVC's own view of the project; its mistakes become one line."""
+    """DVC's own view of the project; its mistakes become one line, and so does a disk on which it cannot write."""
+    import sqlite3
+
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -101,6 +103,8 @@ def _repo(root: Path) -> Iterator[Repo]:
             yield repo
     except DvcException as error:
         raise ShopError(f"dvc.yaml: {error}; `dvc status` shows it in full") from error
+    except (OSError, sqlite3.Error) as error:
+        raise ShopError(f"DVC could not keep its notes: {error}; see whether there is disk left") from error
 
 
 def read_graph(root: Path = Path()) -> Graph:
