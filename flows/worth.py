@@ -18,7 +18,7 @@ from components.core.artifacts import read_json
 from components.core.tables import TABLES
 from flows.learning_curve import LEVEL, Gain, Step, fit
 
-LEARNED = ("transactions", "sales", "behaviour", "feedback")  # tables whose rows are what there is to learn from
+LEARNED = ("transactions", "sales", "behaviour")  # tables whose rows are what there is to learn from
 GROWTH = 2.0  # nothing is predicted beyond this much more data: a feed that long silent has rather died
 HOUR = 3600.0
 
@@ -114,7 +114,9 @@ def amount_of(data: Path, application: str) -> Amount:
     read = read_json(data / application / "features" / "data.json")
     tables = [name for name in LEARNED if name in read["tables"]]
     metas = [read_json(data / "accepted" / name / "meta.json") for name in tables]
-    rows, as_of = float(sum(meta["rows"] for meta in metas)), datetime.fromisoformat(read["as_of"])
+    ends = [datetime.fromisoformat(meta["as_of"]) for meta in metas if meta["as_of"]]
+    rows = float(sum(meta["rows"] for meta in metas)) + _since(data / "accepted" / "feedback", max(ends, default=None))
+    as_of = datetime.fromisoformat(read["as_of"])
     first = min((found for name in tables if (found := _first(data / "accepted" / name, name))), default=as_of)
     return Amount(rows, as_of, rows / max((as_of - first).total_seconds() / 86400, 1.0))
 
@@ -207,3 +209,13 @@ def _first(folder: Path, table: str) -> datetime | None:
         pl.scan_parquet(parts).select(pl.col(time).min().cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
     ).collect().item()  # fmt: skip
     return oldest
+
+
+def _since(folder: Path, end: datetime | None) -> int:
+    """Accepted feedback of later than the shop's own tables; what is earlier stands in them as well."""
+    parts = sorted(folder.glob("part-*.parquet"))
+    if not parts:
+        return 0
+    rows = pl.scan_parquet(parts)
+    count: int = (rows if end is None else rows.filter(pl.col("at") >= end)).select(pl.len()).collect().item()
+    return count

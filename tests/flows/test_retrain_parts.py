@@ -138,13 +138,17 @@ def test_what_there_is_to_learn_from_grows_by_the_day_and_not_without_end(tmp_pa
 
     folder = tmp_path / "accepted" / "transactions"
     for name, rows in (("transactions", 1000), ("products", 50)):
-        write_json(tmp_path / "accepted" / name / "meta.json", {"rows": rows})
+        write_json(tmp_path / "accepted" / name / "meta.json", {"rows": rows, "as_of": AS_OF.isoformat()})
     days = [AS_OF - timedelta(days=day) for day in range(1, 101)]
     pl.DataFrame({"at": days}, schema={"at": pl.Datetime("us", "UTC")}).write_parquet(folder / "part-1.parquet")
     tables: dict[str, Any] = {"transactions": {}, "products": {}}
     write_json(tmp_path / "recommendation" / "features" / "data.json", {"as_of": AS_OF.isoformat(), "tables": tables})
     amount = amount_of(tmp_path, "recommendation")
     assert (amount.rows, amount.per_day) == (1000, pytest.approx(10))
+    (tmp_path / "accepted" / "feedback").mkdir()
+    events = pl.DataFrame({"at": [AS_OF + timedelta(hours=hour) for hour in range(-5, 7)]})
+    events.write_parquet(tmp_path / "accepted" / "feedback" / "part-1.parquet")
+    assert amount_of(tmp_path, "recommendation").rows == 1007, "what the shop's own tables have counts once"
     assert amount.grown(AS_OF + timedelta(days=7)) == pytest.approx(1070)
     assert amount.grown(AS_OF - timedelta(days=7)) == 1000
     assert amount.grown(AS_OF + timedelta(days=9999)) == 2000
