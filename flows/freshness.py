@@ -1,4 +1,4 @@
-"""How old the data are by the clock, which no stage may look at: the flow does, before it releases."""
+"""How old the data are by the clock, which no stage may look at, and which tables there are none of."""
 
 from __future__ import annotations
 
@@ -39,3 +39,22 @@ def too_old(data: Path, params: Mapping[str, Any], tables: Iterable[str], now: d
             words += f" ({as_of}); see to the feed, or raise quality.{table}.max_age_days"
             found.append(TooOld(words, limits.too_old == "stop"))
     return found
+
+
+def lacking(params: Mapping[str, Any], data: Path) -> set[str]:
+    """Stages of tables that the shop does not have and that say so already: running them again would change nothing.
+
+    DVC would, since they look at the end of the purchases, and take two seconds for each.
+    """
+    named = params.get("sources") or {}
+    absent = [
+        path.parent.name
+        for path in (data / "accepted").glob("*/meta.json")
+        if named.get(path.parent.name) is None and read_json(path).get("missing")
+    ]
+    known = [table for table in absent if _is_missing(data / "collected" / table / "meta.json")]
+    return {f"{stage}@{table}" for table in known for stage in ("collect", "validate")}
+
+
+def _is_missing(meta: Path) -> bool:
+    return meta.is_file() and bool(read_json(meta).get("missing"))

@@ -26,11 +26,11 @@ from rich.console import Console
 
 from components.core.artifacts import write_json
 from components.core.errors import ShopError
-from components.core.params import read_params
+from components.core.params import PARAMS_FILE, read_params
 from components.logs import set_up_logs
 from components.settings import settings
 from flows.crew import Crew, StageFailed, only_run, sensible_slots
-from flows.freshness import too_old
+from flows.freshness import lacking, too_old
 from flows.graph import Graph, read_graph, read_stale
 from flows.profiles import apply_profile
 from flows.progress import ProgressBoard
@@ -107,9 +107,10 @@ def bring_up_to_date(graph: Graph, crew: Crew, expect: Callable[[int], None], ro
         return {name: why for name, future in futures.items() if (why := _failure(future.state))}
 
     # what reads from outside the graph first: only then can DVC say what is stale
-    failed = run(one.name for one in graph if one.always and not one.upstreams)
+    spared = lacking(read_params(root / PARAMS_FILE), settings().data)
     first = {one.name for one in graph if one.always and not one.upstreams}
-    stale = graph.downstreams((read_stale(root).keys() & graph.stages.keys()) - first)
+    failed = run(first - spared)
+    stale = graph.downstreams((read_stale(root).keys() & graph.stages.keys()) - first - spared)
     return failed | run(stale, barred=graph.downstreams(failed) | first)
 
 

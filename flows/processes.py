@@ -22,7 +22,6 @@ from pathlib import Path
 
 import psutil
 from rich.console import Console
-from rich.table import Table
 
 from components.core.artifacts import read_json, write_json
 from components.core.errors import ShopError
@@ -171,15 +170,15 @@ def _worker_is_online(values: Mapping[str, str]) -> bool:
 
 
 def show(found: Mapping[str, int | str], console: Console) -> None:
-    """What runs, where it is reached and what it writes."""
-    table = Table()
-    for column in ("what", "where", "log"):
-        table.add_column(column)
+    """What runs, where it is reached and where it says what it does."""
     logs = home() / "logs"
-    table.add_row("service", f"http://{found['host']}:{found['port']}", str(logs / "service.log"))
-    table.add_row("Prefect", f"http://127.0.0.1:{found['prefect_port']}", str(logs / "prefect.log"))
-    table.add_row("worker", "runs the watch and what it sets off", str(logs / "worker.log"))
-    console.print(table)
+    for what, where in (
+        ("service", f"http://{found['host']}:{found['port']}"),
+        ("Prefect", f"http://127.0.0.1:{found['prefect_port']}"),
+        ("worker", "runs the watch every few minutes, and what it sets off"),
+    ):
+        console.print(f"{what:8} {where}", highlight=False, soft_wrap=True)
+    console.print(f"logs in {logs}; `make status`, `make down`", highlight=False, soft_wrap=True)
 
 
 def main(words: Sequence[str] | None = None) -> int:

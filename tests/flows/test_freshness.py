@@ -9,7 +9,7 @@ import pytest
 
 from components.core.artifacts import write_json
 from components.core.errors import ParamsError, ShopError
-from flows.freshness import too_old
+from flows.freshness import lacking, too_old
 from flows.graph import Graph, Stage
 from flows.pipeline import pipeline
 
@@ -75,3 +75,13 @@ def test_the_flow_warns_or_releases_nothing(
         assert pipeline() == []
     assert asked == (["recommendation"] if how == "warn" else [])
     assert "old data: transactions" in capsys.readouterr().out
+
+
+def test_only_tables_that_the_shop_lacks_and_that_say_so_are_spared(tmp_path: Path) -> None:
+    for table, missing in {"transactions": False, "stock": True, "behaviour": True, "campaigns": True}.items():
+        for room in ("collected", "accepted"):
+            if (room, table) != ("collected", "campaigns"):
+                write_json(tmp_path / room / table / "meta.json", {"missing": missing})
+    named = {"sources": {"transactions": {"kind": "folder"}, "behaviour": {"kind": "folder"}}}
+    assert lacking(named, tmp_path) == {"collect@stock", "validate@stock"}
+    assert lacking({}, tmp_path / "nothing yet") == set()
