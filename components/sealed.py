@@ -58,6 +58,18 @@ def check_bytes(folder: Path, version: str) -> None:
         )
 
 
+def check_seal(folder: Path) -> None:
+    """Raise ReleaseError unless the checksums in `folder` are those that its version vouches for.
+
+    Whoever loads a bundle holds its bytes against them; done twice, it would take the longer part of a swap.
+    """
+    if not folder.name.endswith(_seal_of(folder)):
+        raise ReleaseError(
+            f"{folder.name}: expected the sealed bytes, but {CHECKSUMS} differ; "
+            "package again, or point at another release"
+        )
+
+
 def copy(bundle: Path, target: Path, facts: Mapping[str, Any]) -> bool:
     """Copy a bundle to `target`, named after its version, with `facts` as release.json; False where it is there whole.
 

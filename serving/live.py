@@ -21,12 +21,12 @@ from components.pointers import Mode
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.1
 RETRY_SECONDS = 60.0  # what was refused may have been a passing fault (memory, a disk that is away)
 
 
 class Loadable(Protocol):
-    """What can answer from a release's folder."""
+    """What can answer from a release's folder; `load` raises where a byte differs from the folder's checksums."""
 
     @classmethod
     def load(cls, folder: Path) -> Self: ...
@@ -139,7 +139,7 @@ class Live(Generic[T]):
 
     def _load(self, version: str) -> Loaded[T]:
         folder = releases.release_path(self.application, version)
-        releases.check(folder)
+        releases.check_seal(folder)
         return Loaded(version, self.kind.load(folder))
 
     def _tried(self, step: Callable[[], None]) -> str | None:

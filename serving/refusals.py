@@ -14,6 +14,8 @@ from serving.live import Live
 
 SHOWN = 60  # characters of a wrong name or value that a refusal repeats
 
+REMEDY = "correct it; GET /docs.json describes every field with examples"
+
 ProblemDict = dict[str, Any]
 
 
@@ -43,11 +45,13 @@ def invalid(detail: ErrorDetails, request: type[BaseModel]) -> ProblemDict:
         given = f"got {_cut(repr(detail['ctx']['tag']))}" if "tag" in detail["ctx"] else "it is missing"
         known = ", ".join(kind for model in models for kind in _kinds(model))
         return {"field": f"{field}.kind", "problem": f"expected a kind, {given}", "remedy": f"name one of {known}"}
+    if detail["type"] == "missing":
+        return {"field": field, "problem": "expected this field, it is missing", "remedy": REMEDY}
     given = _cut(repr(cast(object, detail["input"])))
     return {
         "field": field,
         "problem": f"{detail['msg'][:1].lower()}{detail['msg'][1:]}, got {given}",
-        "remedy": "correct it; GET /docs.json describes every field with examples",
+        "remedy": REMEDY,
     }
 
 

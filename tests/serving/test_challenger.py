@@ -46,7 +46,7 @@ class Model:
 def pointers(monkeypatch: pytest.MonkeyPatch, home: Path) -> Callable[..., None]:
     """Moves the pointer to versions that are on no shelf, and forgets what `Model` did."""
     Model.loads, Model.refuses = [], set()
-    monkeypatch.setattr(releases, "check", lambda folder: None)
+    monkeypatch.setattr(releases, "check_seal", lambda folder: None)
     monkeypatch.setattr(releases, "release_path", lambda application, version: home / version)
     at = datetime(2025, 7, 2, tzinfo=UTC)
     path = releases.pointer_path("demand")

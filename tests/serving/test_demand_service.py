@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
@@ -20,12 +21,13 @@ from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 
 from components import releases
-from components.core.artifacts import seal, write_json
+from components.core.artifacts import seal, verify, write_json
 from components.core.bundle import FORMAT
 from components.core.errors import DataError
 from components.demand.answer.ask import Forecast, ForecastAsk
 from components.demand.answer.drivers import Driver
 from components.demand.answer.forecasts import Forecasts
+from components.feedback.store import open_store
 from serving.demand_requests import FORECASTS, ORDERS, ForecastRequest, OrderRequest
 from serving.demand_responses import ForecastResponse, OrderResponse
 from serving.pages import EXAMPLES
@@ -64,6 +66,7 @@ def demand_bundle(tmp_path_factory: pytest.TempPathFactory, demand_tables: Table
 @pytest.fixture(scope="module")
 def trivial(predict_demand: Predict) -> Iterator[None]:
     def load(folder: Path) -> Forecasts:
+        verify(folder)
         queries, categories = (pl.read_parquet(folder / f"{name}.parquet") for name in ("queries", "categories"))
         return Forecasts(
             predict_demand,
@@ -103,6 +106,31 @@ def client(shop: tuple[TestClient, str]) -> TestClient:
 @pytest.fixture
 def version(shop: tuple[TestClient, str]) -> str:
     return shop[1]
+
+
+def test_forecasts_and_orders_are_logged_by_their_medians(client: TestClient, version: str) -> None:
+    asked = {
+        "forecast": {"series": ["fruit-4", "fruit-2"], "horizon": 2},
+        "order": {"series_id": "fruit-4", "on_hand": 3, "lead_time_days": 7},
+    }
+    answers = {name: client.post(f"/demand/{name}", json=body).json() for name, body in asked.items()}
+    wanted = {f"{answer['request_id']}:champion": name for name, answer in answers.items()}
+    store, found = open_store(), dict[str, dict[str, Any]]()
+    until = time.monotonic() + 20
+    while len(found) < 2 and time.monotonic() < until:
+        rows = [row for frame in store.rows(kinds={"impression"}) for row in frame.iter_rows(named=True)]
+        found = {wanted[row["event_id"]]: row for row in rows if row["event_id"] in wanted}
+    store.close()
+    shown = {name: json.loads(row["payload"]) for name, row in found.items()}
+    assert [(each["key"], each["value"]) for each in shown["forecast"]["shown"]] == [
+        ("fruit-4|2025-06-30", 4.0),
+        ("fruit-2|2025-06-30", 2.0),
+        ("fruit-4|2025-07-07", 4.0),
+        ("fruit-2|2025-07-07", 2.0),
+    ]
+    assert {(each["release"], each["unit"]) for each in shown.values()} == {(version, "fruit-4")}
+    assert {row["application"] for row in found.values()} == {"demand"}
+    assert shown["order"]["facets"] == {"from": "series", "size": "1 to 10"}
 
 
 def refused(reply: Any, status: int) -> dict[str, Any]:
@@ -359,7 +387,7 @@ def test_the_key_is_asked_for(
 def test_the_page_asks_what_the_service_answers(client: TestClient) -> None:
     page = client.get("/").text
     asked = set(re.findall(r'ask\("([^"]+)"', page))
-    assert asked == {"recommend", "demand/forecast", "demand/order"} and asked <= {path[1:] for path in EXAMPLES}
+    assert asked == {"recommend", "demand/forecast", "demand/order", "feedback"} == {path[1:] for path in EXAMPLES}
     form = page[page.index('<form id="order">') :].partition("</form>")[0]
     assert set(re.findall(r'name="(\w+)"', form)) < set(OrderRequest.model_fields)
 
