@@ -13,7 +13,7 @@ from components.core.errors import DataError, FeedbackError
 from components.feedback.events import Event
 from serving.exchange import Body, misread
 from serving.feedback_schemas import FeedbackRequest
-from serving.journal import Journal
+from serving.journal import Journal, aside
 from serving.refusals import ProblemDict, refused, wrong
 from serving.since import Bought
 
@@ -29,7 +29,7 @@ async def feedback(journal: Journal, bought: Bought, body: FeedbackBody | list[P
     if not isinstance(body, FeedbackBody):
         return misread(body)
     request_id, received = uuid.uuid4().hex, now()
-    events = [each.event(each.kind, received) for each in body.events]
+    events = await aside(len(body.events), lambda: [each.event(each.kind, received) for each in body.events])
     if early := _too_early(events, received):
         return refused(422, request_id, early)
     try:

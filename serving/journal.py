@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from components.core.errors import FeedbackError
 from components.feedback.events import Event
@@ -20,9 +20,17 @@ from components.feedback.writer import Writer
 
 log = logging.getLogger(__name__)
 
+R = TypeVar("R")
+
 REOPEN_SECONDS = 5.0
 SAY_SECONDS = 60.0  # between two lines of the log about the same trouble
+FEW = 100  # events, whose conversion takes no longer than an answer
 PATIENCE_SECONDS = 20.0  # less than BentoML's own limit, so that who waits is told what to do
+
+
+async def aside(n_events: int, work: Callable[[], R]) -> R:
+    """What `work` returns; a long batch is worked on in a thread, so that answers get in between."""
+    return work() if n_events <= FEW else await asyncio.to_thread(work)
 
 
 class Journal:
@@ -40,9 +48,10 @@ class Journal:
 
     async def keep(self, events: Sequence[Event]) -> int:
         """How many of the events are new; all are on disk on return. Raises FeedbackError."""
-        if self._writer is None:
+        writer = self._writer
+        if writer is None:
             raise FeedbackError(self.trouble)
-        kept = asyncio.wrap_future(self._writer.submit(events))
+        kept = asyncio.wrap_future(await aside(len(events), lambda: writer.submit(events)))
         try:
             return await asyncio.wait_for(asyncio.shield(kept), PATIENCE_SECONDS)
         except TimeoutError:
