@@ -78,7 +78,8 @@ def answer_drift(one: Watched, notes: Notes) -> Found:
         return {name: words for name, words in found.items() if name != shown.ANSWERS}
 
     if one.lineage not in kept and (span := _first_answers(one, table)):
-        kept[one.lineage] = _as_reference(*span, shown.reference(features(span[0], span[1])))
+        middle = _midnight((span[0] + (span[1] - span[0]) / 2).date())
+        kept[one.lineage] = _as_reference(*span, shown.reference(features(span[0], middle), features(middle, span[1])))
     start = _midnight(one.now.date()) - timedelta(days=one.params.window_days - 1)
     found, words = _compared(one, kept.get(one.lineage), features, start, "answers")
     return found, [Alarm("predictions", f"answers have moved: {words}")] if words else []
@@ -86,10 +87,10 @@ def answer_drift(one: Watched, notes: Notes) -> Found:
 
 def live_quality(one: Watched, notes: Notes) -> Found:
     """What answers came to, with intervals that may be looked at all the time, against what was reached before."""
-    measured = notes.quality.measured(one.lineage, one.params.tolerance)
+    measured = notes.quality.measured(one.lineage, one.params)
     found = [_shown_as_called(each) for each in measured]
     alarms = [
-        Alarm("corrections" if each.measure == "corrected" else "quality", _worse(figure, each.worse, one))
+        Alarm("corrections" if each.measure == "corrected" else "quality", _worse(figure, each.worse))
         for each, figure in zip(measured, found, strict=True)
         if each.worse
     ]
@@ -188,6 +189,7 @@ def _shown_as_called(each: Measured) -> dict[str, Any]:
         "n": each.n,
         "baseline": told(each.baseline),
         "baseline_of": each.of,
+        "least": told(each.least),
         "alarm": bool(each.worse),
         **bounds(each.whole),
         "mean": told(each.mean),
@@ -195,12 +197,12 @@ def _shown_as_called(each: Measured) -> dict[str, Any]:
     }
 
 
-def _worse(figure: Mapping[str, Any], which: str, one: Watched) -> str:
+def _worse(figure: Mapping[str, Any], which: str) -> str:
     chosen = figure["fresh"] if which == "fresh" else figure
     since = f" since {datetime.fromisoformat(chosen['since']):%Y-%m-%d}" if which == "fresh" else ""
     return (
         f"{figure['measure']} {chosen['mean']:.4f} [{chosen['low']:.4f}, {chosen['high']:.4f}]{since}, "
-        f"{figure['baseline_of']} had {figure['baseline']:.4f} (tolerated: {one.params.tolerance:g})"
+        f"{figure['baseline_of']} had {figure['baseline']:.4f} (tolerated: {figure['least']:.4f})"
     )
 
 

@@ -93,14 +93,17 @@ def of_words(values: Mapping[str, float]) -> Distribution:
     return _filled(Distribution((0.0,) * (len(common) + 1), classes=classes), values)
 
 
-def of_keys(values: Mapping[str, float]) -> Distribution:
-    """Very many words, {word: weight}: ordered by weight and cut into bands of a tenth of it.
+def of_keys(earlier: Mapping[str, float], values: Mapping[str, float]) -> Distribution:
+    """Very many words, {word: weight}: cut into bands of a tenth of the weight of `earlier`, the heaviest first.
 
-    When the head of the list takes more, or another head takes its place, the bands fill differently.
+    When the head of the list takes more, or another head takes its place, the bands fill differently. `earlier` are
+    other rows than `values`: ordered by themselves, words that chance showed once would seem to be words that are
+    shown, and the next rows, with others of the long tail, would seem to have moved.
     """
-    ordered = sorted(values, key=lambda word: (-values[word], word))
-    reached = np.cumsum([values[word] for word in ordered]) - np.array([values[word] for word in ordered])
-    bands = np.minimum(reached / max(sum(values.values()), 1e-12) / MANY, 1 / MANY - 1).astype(int).tolist()
+    ordered = sorted(earlier, key=lambda word: (-earlier[word], word))
+    weights = np.array([earlier[word] for word in ordered], np.float64)
+    reached = np.cumsum(weights) - weights
+    bands = np.minimum(reached / max(weights.sum(), 1e-12) / MANY + 1e-9, 1 / MANY - 1).astype(int).tolist()
     last = int(1 / MANY) - 1
     classes = {word: band for word, band in zip(ordered, bands, strict=True) if band < last}
     return _filled(Distribution((0.0,) * (last + 1), classes=classes), values)

@@ -6,9 +6,11 @@ baseline; those after it are held against what the ones before reached together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ _SQUARES = np.pi**2 / 6  # sum of 1 / k^2: what the k-th fresh interval may spen
 class Measured:
     """One measure of the live lineage, as shares of the good.
 
+    least           what is tolerated: that much below where the baseline lies at the least; None before there is one
     whole, fresh    since its baseline was known, and since `since`; None before
     worse           the one of them that lies below what is tolerated, "" where neither does
     """
@@ -37,6 +40,7 @@ class Measured:
     mean: float
     baseline: float | None
     of: str | None
+    least: float | None
     whole: Bounds | None
     fresh: Bounds | None
     since: str | None
@@ -102,22 +106,23 @@ class Quality:
         prefix = f"canary/{phase}/{role}/"
         return {name.removeprefix(prefix): state for name, state in self.running.items() if name.startswith(prefix)}
 
-    def measured(self, lineage: str, tolerance: float) -> list[Measured]:
+    def measured(self, lineage: str, params: WatchParams) -> list[Measured]:
         """Every measure of which something is known."""
         known = self.reached.get(lineage, {})
-        return [self._measured(lineage, name, known[name], tolerance) for name in MEASURES if name in known]
+        return [self._measured(lineage, name, known[name], params) for name in MEASURES if name in known]
 
-    def _measured(self, lineage: str, measure: str, sums: list[float], tolerance: float) -> Measured:
+    def _measured(self, lineage: str, measure: str, sums: list[float], params: WatchParams) -> Measured:
         base = self.baselines.get(lineage, {}).get(measure)
         state, fresh = (self.running.get(f"{kind}/{lineage}/{measure}") for kind in ("live", "fresh"))
-        mean, of = (base["mean"], base["of"]) if base else (None, None)
-        if base is None or state is None or fresh is None:
-            return Measured(measure, int(sums[0]), sums[1] / sums[0], mean, of, None, None, None, "")
-        least = base["mean"] - tolerance
+        if base is None:
+            return Measured(measure, int(sums[0]), sums[1] / sums[0], None, None, None, None, None, None, "")
+        mean, of, least = base["mean"], base["of"], _least(base, params)
+        if state is None or fresh is None:
+            return Measured(measure, int(sums[0]), sums[1] / sums[0], mean, of, least, None, None, None, "")
         worse = "fresh" if fresh.bounds().high < least else "whole" if state.bounds().high < least else ""
         since = self.begun[f"fresh/{lineage}/{measure}"]["at"]
         bounds = state.bounds()
-        return Measured(measure, state.n, bounds.mean, mean, of, bounds, fresh.bounds(), since, worse)
+        return Measured(measure, state.n, bounds.mean, mean, of, least, bounds, fresh.bounds(), since, worse)
 
     def _before(self, lineage: str, measure: str, min_answers: int) -> dict[str, Any] | None:
         """What the lineages before it reached together; None where too little is known of them."""
@@ -136,3 +141,14 @@ class Quality:
 
     def _extend(self, name: str, alpha: float, good: np.ndarray) -> None:
         self.running[name] = (self.running.get(name) or Running(alpha)).extended(good)
+
+
+def _least(base: Mapping[str, Any], params: WatchParams) -> float:
+    """What a baseline of finitely many observations vouches for, less the tolerance.
+
+    An alarm looks at the upper ends of two intervals alone, which spend half of quality_alpha; this spends the rest.
+    """
+    widest = NormalDist().inv_cdf(1 - params.quality_alpha / 2) * math.sqrt(
+        base["mean"] * (1 - base["mean"]) / base["n"]
+    )
+    return float(base["mean"] - widest - params.tolerance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -22,8 +23,9 @@ _KEY = pl.Struct({"key": pl.String, "propensity": pl.Float64})
 def shown(impressions: pl.DataFrame) -> pl.DataFrame:
     """Rows of SCHEMA: answers, answers by facet, and shown keys by the propensity with which each was shown.
 
-    What a policy shows by chance weighs little, so that exploring does not look like drift. Only champions'
-    answers count; a forecast counts for its series, whatever the period.
+    What a policy shows by chance weighs little, so that exploring does not look like drift. All keys of an answer
+    weigh as much as one answer, since they were not chosen one by one. Only champions' answers count; a forecast
+    counts for its series, whatever the period.
     """
     payload = pl.col("payload").str
     answers = impressions.filter((pl.col("kind") == "impression") & CHAMPION).select(
@@ -45,16 +47,23 @@ def added(before: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
 def between(table: pl.DataFrame, release: str, first: date, end: date) -> dict[str, dict[Any, float]]:
     """{fact: {word: weight}} of a release's answers from `first` on and before `end`."""
     chosen = table.filter((pl.col("release") == release) & (pl.col("day") >= first) & (pl.col("day") < end))
-    summed = chosen.group_by("what", "word").agg(pl.col("weight").sum()).sort("what", "word")
+    # rounded, so that in which pieces they were summed does not decide which of two equal keys comes first
+    summed = chosen.group_by("what", "word").agg(pl.col("weight").sum().round(9)).sort("what", "word")
     found: dict[str, dict[Any, float]] = {}
     for what, word, weight in summed.iter_rows():
         found.setdefault(what, {})[word] = weight
     return found
 
 
-def reference(found: Mapping[str, Mapping[Any, float]]) -> dict[str, Distribution]:
-    """What later answers are compared with."""
-    return {name: (of_keys if name == KEYS else of_words)(dict(words)) for name, words in found.items()}
+def reference(
+    earlier: Mapping[str, Mapping[Any, float]], later: Mapping[str, Mapping[Any, float]]
+) -> dict[str, Distribution]:
+    """What answers are compared with: facets of both spans, keys in the order of the first as the second has them."""
+    found = {
+        name: of_words(dict(Counter(earlier.get(name) or {}) + Counter(later.get(name) or {})))
+        for name in {*earlier, *later} - {KEYS}
+    }
+    return found | {KEYS: of_keys(earlier.get(KEYS) or {}, later.get(KEYS) or {})}
 
 
 def _empty() -> pl.DataFrame:
@@ -79,7 +88,8 @@ def _facets(answers: pl.DataFrame) -> pl.DataFrame:
 
 
 def _keys(answers: pl.DataFrame) -> pl.DataFrame:
-    keys = answers.select("release", "day", "shown").explode("shown").drop_nulls("shown").unnest("shown")
-    word = pl.col("key").str.replace(FORECAST, "")
-    weighed = keys.group_by("release", "day", word=word).agg(weight=pl.col("propensity").fill_null(1.0).sum())
+    listed = answers.select("release", "day", "shown", of=pl.col("shown").list.len())
+    keys = listed.explode("shown").drop_nulls("shown").unnest("shown")
+    word, share = pl.col("key").str.replace(FORECAST, ""), pl.col("propensity").fill_null(1.0) / pl.col("of")
+    weighed = keys.group_by("release", "day", word=word).agg(weight=share.sum())
     return weighed.select("release", "day", pl.lit(KEYS).alias("what"), "word", "weight")

@@ -128,8 +128,8 @@ def test_what_is_shown_weighs_by_its_propensity_and_a_forecast_by_its_series() -
     assert rows == {
         ("answers", ""): 2.0,
         ("rung", "known"): 2.0,
-        ("shown", "p1"): 0.5,
-        ("shown", "p2"): 0.5,
-        ("shown", "s1"): 1.0,
+        ("shown", "p1"): 0.25,
+        ("shown", "p2"): 0.25,
+        ("shown", "s1"): 0.5,
     }
     assert shown.shown(table(answer(1, 1, ["p1"], role="challenger"))).is_empty()

@@ -25,7 +25,7 @@ def coin(share: float, n: int, seed: int = 0) -> np.ndarray:
 def counted(quality: Quality, lineage: str, share: float, n: int, now: datetime = NOW, measure: str = "hit") -> Any:
     quality.follow(lineage, "")
     quality.count(lineage, measure, coin(share, n), now, PARAMS)
-    return quality.measured(lineage, PARAMS.tolerance)
+    return quality.measured(lineage, PARAMS)
 
 
 def test_the_first_answers_make_the_baseline_and_are_not_held_against_it() -> None:
@@ -44,8 +44,21 @@ def test_later_weights_are_held_against_all_that_came_before() -> None:
     counted(quality, "two", 0.2, 400)
     (third,) = counted(quality, "three", 0.3, 1000)
     assert third.of == BEFORE and third.baseline == pytest.approx(0.3, abs=0.03)
-    (second,) = quality.measured("two", PARAMS.tolerance)
+    (second,) = quality.measured("two", PARAMS)
     assert second.worse and second.baseline == pytest.approx(0.4, abs=0.05)
+
+
+def test_the_first_answers_may_flatter() -> None:
+    """Where nothing ever changes, a baseline that chance made too high must not become an alarm."""
+    params, random, wrong = WatchParams(), np.random.default_rng(0), 0
+    for _ in range(60):
+        quality, alarmed = Quality(), False
+        for day in range(60):
+            quality.count("one", "hit", random.binomial(1, 0.3, 300).astype(float), NOW + timedelta(days=day), params)
+            (found,) = quality.measured("one", params)
+            alarmed = alarmed or bool(found.worse)
+        wrong += alarmed
+    assert wrong / 60 <= 0.05
 
 
 def test_a_second_interval_begins_anew_at_a_price() -> None:
