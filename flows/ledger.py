@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 Line = dict[str, Any]
 
+UNCHANGED = "nothing to do"  # the outcome of a retrain that found all of it made already
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:

@@ -17,6 +17,7 @@ from components.core.application import load_application
 from components.core.artifacts import read_json
 from components.core.tables import TABLES
 from flows.learning_curve import LEVEL, Gain, Step, fit
+from flows.ledger import UNCHANGED
 
 LEARNED = ("transactions", "sales", "behaviour")  # tables whose rows are what there is to learn from
 GROWTH = 2.0  # nothing is predicted beyond this much more data: a feed that long silent has rather died
@@ -147,8 +148,10 @@ def _last(lines: Sequence[Mapping[str, Any]], application: str) -> Amount | None
 
 
 def _learned_from(lines: Sequence[Mapping[str, Any]], application: str, version: str) -> float | None:
-    """Rows that the weights of a release learned from, where a retrain made it; a refresh does not add to them."""
+    """Rows that the weights of a release learned from, where a retrain made or met it; a refresh adds none to them."""
     for line in reversed(lines):
+        if (line.get("champions") or {}).get(application) == version and application in (line.get("n_before") or {}):
+            return float(line["n_before"][application])
         if (line.get("versions") or {}).get(application) == version and application in (line.get("n_rows") or {}):
             return float(line["n_rows" if line.get("refit", True) else "n_before"][application])
     return None
@@ -172,7 +175,9 @@ def _price(
     past = [
         (line, line["cost_share"][application])
         for line in lines
-        if line.get("refit", True) and application in (line.get("cost_share") or {})
+        if line.get("refit", True)
+        and application in (line.get("cost_share") or {})
+        and line.get("outcome") != UNCHANGED  # such a one computed nothing
     ]
     if not past:
         took = next((found for folder in folders if (found := _training_seconds(folder, application))), None)
