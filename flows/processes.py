@@ -77,8 +77,9 @@ def up(host: str, port: int, prefect_port: int, console: Console) -> None:
     for folder in (run_folder(), home() / "logs"):
         folder.mkdir(parents=True, exist_ok=True)
     values = environment(host, port, prefect_port)
-    subprocess.run(["supervisord", "--configuration", str(CONFIGURATION)], env=values, check=True)
+    # before there is anything to stop, so that `down` finds it even where this is killed on the next line
     write_json(run_folder() / STATE, {"host": host, "port": port, "prefect_port": prefect_port})
+    subprocess.run(["supervisord", "--configuration", str(CONFIGURATION)], env=values, check=True)
     try:
         with console.status("starting Prefect's server, the worker and the service"):
             _await_all(values)

@@ -88,7 +88,7 @@ def _decision(application: str) -> dict[str, str]:
         "watched": str(found.get("at", "never"))[:16],
         "decision": str(found.get("decision", NOTHING)),
         "because": str(found.get("words", NOTHING)),
-        "new events": str(amount.get("events", NOTHING)),
+        "new events": str(amount.get("new_events", NOTHING)),
     }
 
 
