@@ -138,11 +138,29 @@ def _decided(one: Watched, figures: Mapping[str, Any], alarms: Sequence[Alarm]) 
 
 
 def _asked(one: Watched, notes: Notes, decision: Decision, act: bool) -> Decision:
-    """Ask for a retrain, once for each cause."""
-    trigger, version = str(decision["trigger"]), one.pointer.version
+    """Ask for a retrain, once for each cause; where it was asked for and led to no release, for a refresh that is due.
+
+    Without that, a retrain that does not pay or is refused would keep histories from ever being renewed.
+    """
+    due = any(alarm["trigger"] == "refresh" for alarm in decision["alarms"])
+    if decision["decision"] == "retrain" and due and _told(one, notes, str(decision["trigger"])):
+        decision = {**decision, "decision": "refresh", "trigger": "refresh"}
+    told = {name: decision[name] for name in ("decision", "trigger")}
+    return {**told, **_ask(one, notes, decision, act)}
+
+
+def _told(one: Watched, notes: Notes, trigger: str) -> str | None:
+    """When Prefect was told of this cause, if that is for this release and not long ago."""
     before = notes.emitted.get(trigger)
-    if before and before["version"] == version and one.now < _cool(before["at"], one.params.cool_down_hours):
-        return {"asked": f"asked for already, at {before['at']}"}
+    if not before or before["version"] != one.pointer.version:
+        return None
+    return before["at"] if one.now < _cool(before["at"], one.params.cool_down_hours) else None
+
+
+def _ask(one: Watched, notes: Notes, decision: Decision, act: bool) -> Decision:
+    trigger, version = str(decision["trigger"]), one.pointer.version
+    if at := _told(one, notes, trigger):
+        return {"asked": f"asked for already, at {at}"}
     if not act:
         return {"asked": "dry run: nobody was asked"}
     if under_way(one.application):

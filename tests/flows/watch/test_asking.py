@@ -56,6 +56,20 @@ def test_a_refresh_is_asked_for_without_refitting(shop: Any, events: Any) -> Non
     assert events[0][0]["payload"]["refit"] is False
 
 
+def test_a_retrain_that_came_to_nothing_does_not_keep_histories_from_being_renewed(shop: Any, events: Any) -> None:
+    version = shop.live()
+    shop.set(refresh_days=7, min_new_events=100)
+    shop.weeks(0, 1, version)
+    assert shop.look(1)["decision"] == "retrain"
+    events.runs.append({"parameters": {"applications": [NAME]}})
+    assert shop.look(1 + 1 / 1000)["asked"] == "a retrain runs or waits already" and len(events) == 1
+    events.runs.clear()
+    decision = shop.look(1 + 2 / 1000)
+    assert (decision["decision"], decision["trigger"]) == ("refresh", "refresh")
+    assert [event["payload"]["refit"] for (event,) in events] == [True, False]
+    assert "already" in shop.look(1 + 3 / 1000)["asked"] and len(events) == 2
+
+
 def test_without_a_server_the_decision_says_so(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     version = shop.live()
     shop.set(min_new_events=100)
