@@ -15,7 +15,7 @@ import polars as pl
 
 from benchmarks.replay.history import Basket
 from benchmarks.replay.shop import Refused, ReplayShop
-from components.core.artifacts import read_json
+from components.core.artifacts import atomic_path, read_json
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,8 @@ ARMS = {
 def play(arm: Arm, shop: ReplayShop, said: Callable[[str], None]) -> None:
     """Live through the weeks; writes answers.parquet, forecasts.parquet and weeks.parquet into the shop's folder.
 
-    A week that is complete is not played again, so an interrupted replay goes on where it ended.
+    A week that is complete is not played again, so an interrupted replay goes on where it ended. Nor is anything asked
+    again of which the shop has been told already what came of it: that answer would know what is to be foretold.
     """
     played = shop.root / "played"
     played.mkdir(exist_ok=True)
@@ -59,32 +60,49 @@ def play(arm: Arm, shop: ReplayShop, said: Callable[[str], None]) -> None:
             if (played / f"week-{week}.parquet").exists():
                 continue
             began = time.monotonic()
-            pl.DataFrame(list(_forecasts(shop, week, series))).write_parquet(played / f"forecasts-{week}.parquet")
-            answers = list(_answers(shop, week))
-            pl.DataFrame(answers).write_parquet(played / f"answers-{week}.parquet")
+            _once(played / f"forecasts-{week}.parquet", lambda: list(_forecasts(shop, week, series)))  # noqa: B023
+            answers = _answers(shop, week, played)
             _sales_come_in(shop, week, series)
             asked = time.monotonic() - began
             what = renew(arm, shop, week)
             shop.await_pointer()
             row = {"week": week, "asked_seconds": asked, "renewed_seconds": time.monotonic() - began - asked,
                    "what": what, **{f"live_{name}": version for name, version in shop.live().items()}}  # fmt: skip
-            pl.DataFrame([row]).write_parquet(played / f"week-{week}.parquet")
-            hits = np.mean([each["phr"] for each in answers])
-            said(f"{arm.name} week {week}: {len(answers)} baskets, hit rate {hits:.3f}; {what}")
+            _once(played / f"week-{week}.parquet", lambda: [row])  # noqa: B023
+            hits = float(np.mean(answers["phr"].to_numpy()))
+            said(f"{arm.name} week {week}: {answers.height} baskets, hit rate {hits:.3f}; {what}")
 
 
-def _answers(shop: ReplayShop, week: int) -> Iterator[dict[str, Any]]:
+def _once(path: Path, made: Callable[[], list[dict[str, Any]]]) -> pl.DataFrame:
+    """The rows at `path`, made now where they are not there yet."""
+    if not path.exists():
+        rows = pl.DataFrame(made(), infer_schema_length=None)
+        with atomic_path(path) as temporary:
+            rows.write_parquet(temporary)
+    return pl.read_parquet(path)
+
+
+def _answers(shop: ReplayShop, week: int, played: Path) -> pl.DataFrame:
     """Each basket asks just before it happens; what was bought comes back at the end of the day."""
-    known = set(shop.history.products["product_id"])
-    for ends, baskets in shop.history.days(week):
-        asked = []
-        for basket in baskets:
-            shop.set_clock(basket.at - timedelta(minutes=1))
-            answer = shop.ask("POST", "/recommend", {"customer_id": basket.customer_id, "k": K})
-            asked.append((basket, answer["request_id"]))
-            yield _scored(week, basket, answer, known)
+    known, days = set(shop.history.products["product_id"]), []
+    for number, (ends, baskets) in enumerate(shop.history.days(week), start=1):
+        if not baskets:
+            continue
+        asked = _once(
+            played / f"answers-{week}-{number}.parquet",
+            lambda: [_asked(shop, week, basket, known) for basket in baskets],  # noqa: B023
+        )
         shop.set_clock(ends)
-        report(shop, [_purchase(basket, request_id) for basket, request_id in asked])
+        requests = dict(zip(asked["basket_id"], asked["request_id"], strict=True))
+        report(shop, [_purchase(basket, requests[basket.basket_id]) for basket in baskets])
+        days.append(asked)
+    return pl.concat(days, how="diagonal_relaxed")
+
+
+def _asked(shop: ReplayShop, week: int, basket: Basket, known: set[str]) -> dict[str, Any]:
+    shop.set_clock(basket.at - timedelta(minutes=1))
+    answer = shop.ask("POST", "/recommend", {"customer_id": basket.customer_id, "k": K})
+    return _scored(week, basket, answer, known)
 
 
 def _scored(week: int, basket: Basket, answer: dict[str, Any], known: set[str]) -> dict[str, Any]:
@@ -95,6 +113,7 @@ def _scored(week: int, basket: Basket, answer: dict[str, Any], known: set[str]) 
         "week": week,
         "basket_id": basket.basket_id,
         "customer_id": basket.customer_id,
+        "request_id": answer["request_id"],
         "release": answer["release"],
         "ndcg": float((hits * DISCOUNTS).sum() / ideal) if truth else None,
         "recall": float(hits.sum() / len(truth)) if truth else None,

@@ -21,7 +21,19 @@ COLOURS = {"loop": "#0b7a75", "frozen": "#7a8794", "weekly": "#c8553d", "explore
 def print_tables(console: Console, result: Mapping[str, Any]) -> None:
     """What the arms reached over the last weeks, then the loop against each other arm."""
     arms = Table(title=f"replay of {result['data']}: weeks {result['from_week']} to {result['to_week']}")
-    names = ("arm", "ndcg", "recall", "phr", "wape", "wql", "retrains", "seconds", "cpu_seconds", "energy_kwh")
+    names = (
+        "arm",
+        "ndcg",
+        "recall",
+        "phr",
+        "wape",
+        "wql",
+        "retrains",
+        "refreshes",
+        "seconds",
+        "cpu_seconds",
+        "energy_kwh",
+    )
     for name in names:
         arms.add_column(name, justify="left" if name == "arm" else "right", no_wrap=True)
     for row in result["arms"]:
