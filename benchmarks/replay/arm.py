@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ K = 10
 CHUNK = 500  # events in one POST /feedback
 DISCOUNTS = 1 / np.log2(np.arange(2, K + 2))
 APPLICATIONS = ("recommendation", "demand")
+MOVED = ("released", "canary", "shadow")  # outcomes after which what was made answers somebody
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +188,34 @@ def _sales_come_in(shop: ReplayShop, week: int, series: list[str]) -> None:
 def renew(arm: Arm, shop: ReplayShop, week: int) -> str:
     """What the arm does about its models at the end of the week, in words."""
     if arm.renews == "every week":
-        shop.run("flows.retrain", "--reason", f"week {week}", "--even-if-it-does-not-pay", may_fail=True)
-        return _outcome(shop)
+        return _retrained(shop, APPLICATIONS, "--reason", f"week {week}", "--even-if-it-does-not-pay")
     if arm.renews == "never":  # the forecast of the next weeks needs the weeks just past, whoever made the weights
-        shop.run("flows.retrain", "--refresh", "--applications", "demand", "--reason", f"week {week}", may_fail=True)
-        return f"refreshed demand: {_outcome(shop)}"
+        return f"refresh of demand: {_refreshed(shop, ('demand',), f'week {week}')}"
     said = []
-    for (decision, trigger), applications in _decided(shop).items():
-        words = ["--applications", *applications, "--reason", f"watch: {trigger}", "--trigger", trigger]
-        shop.run("flows.retrain", *words, *(["--refresh"] if decision == "refresh" else []), may_fail=True)
-        said.append(f"{decision} of {' and '.join(applications)} ({trigger}): {_outcome(shop)}")
+    for (decision, trigger), names in _decided(shop).items():
+        why = f"watch: {trigger}"
+        if decision == "refresh":
+            done = _refreshed(shop, names, why)
+        else:
+            done = _retrained(shop, names, "--reason", why, "--trigger", trigger)
+        said.append(f"{decision} of {' and '.join(names)} ({trigger}): {done}")
     return "; ".join(said) or "the watch decided nothing"
+
+
+def _retrained(shop: ReplayShop, names: Sequence[str], *words: str) -> str:
+    """A retrain; where it came to nothing for an application, the old weights get the newest histories all the same."""
+    before = len(shop.lines("retrains.jsonl"))
+    shop.run("flows.retrain", "--applications", *names, *words, may_fail=True)
+    outcomes = [line.get("outcomes") or {} for line in shop.lines("retrains.jsonl")[before:]]
+    moved = {name for each in outcomes for name, outcome in each.items() if outcome in MOVED}
+    left = [name for name in names if name not in moved]
+    said = _outcome(shop)
+    return f"{said}; refresh of {' and '.join(left)}: {_refreshed(shop, left, 'old weights')}" if left else said
+
+
+def _refreshed(shop: ReplayShop, names: Sequence[str], why: str) -> str:
+    shop.run("flows.retrain", "--refresh", "--applications", *names, "--reason", why, may_fail=True)
+    return _outcome(shop)
 
 
 def _decided(shop: ReplayShop) -> dict[tuple[str, str], list[str]]:

@@ -68,11 +68,11 @@ def _last(rows: pl.DataFrame, weeks: int) -> pl.DataFrame:
 
 
 def row_of(name: str, shop: ReplayShop, weeks: int = LAST) -> dict[str, Any]:
-    """One arm's figures over the last weeks, and what renewing cost it: retrains and refreshes together."""
+    """One arm's figures over the last weeks; retrains and refreshes by application, and what both cost together."""
     answers = _last(played(shop.root, "answers"), weeks)
     errors = _last(_losses(played(shop.root, "forecasts")), weeks)
     done = [line for line in shop.lines("retrains.jsonl") if line["outcome"] != "skipped"]
-    retrains = sum(line.get("refit", True) for line in done)
+    retrains = sum(len(line["applications"]) for line in done if line["refit"])
     sold = float(errors["units"].sum())
     measured = bool(done) and all(line.get("energy_kwh") is not None for line in done)
     return {
@@ -84,7 +84,7 @@ def row_of(name: str, shop: ReplayShop, weeks: int = LAST) -> dict[str, Any]:
         "wape": float(errors["missed"].sum()) / sold if sold else None,
         "wql": float(errors["lost"].sum()) / sold if sold else None,
         "retrains": retrains,
-        "refreshes": len(done) - retrains,
+        "refreshes": sum(len(line["applications"]) for line in done if not line["refit"]),
         "seconds": sum(line.get("seconds", 0.0) for line in done),  # a killed one could not say
         "cpu_seconds": sum(line.get("cpu_seconds", 0.0) for line in done),
         "energy_kwh": sum(line["energy_kwh"] for line in done) if measured else None,
