@@ -76,6 +76,8 @@ class Worktree:
 def make_worktree(project: Path, place: Path, branch: str) -> Worktree:
     """A worktree of the project's HEAD at `place`, whatever was there before.
 
+    No other worktree is touched: git's own `prune` would end those whose disk is not there at the moment.
+
     Raises ShopError where there is no commit to work from, or a checkout stands on the branch.
     """
     _check_free(project, branch)
@@ -83,7 +85,6 @@ def make_worktree(project: Path, place: Path, branch: str) -> Worktree:
     git(project, "worktree", "remove", "--force", "--force", str(place), allowed=(0, 128))
     if place.exists():
         shutil.rmtree(place)
-    git(project, "worktree", "prune")
     place.parent.mkdir(parents=True, exist_ok=True)
     git(project, "worktree", "add", "--force", "--force", "--quiet", "--detach", str(place), head)
     return Worktree(project, place / git(project, "rev-parse", "--show-prefix"), head, branch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,6 +76,23 @@ def test_leftovers_of_a_killed_retrain_are_no_trouble(committed: Path) -> None:
     again = make_worktree(committed, place, "retrain")
     assert again.head == work.head and not (place / "data").exists()
     assert git(committed, "worktree", "list").count("\n") == 1
+    shutil.rmtree(place)  # somebody tidied up, and git does not know
+    make_worktree(committed, place, "retrain")
+    assert len(list((committed / ".git" / "worktrees").iterdir())) == 1, "none piles up"
+
+
+def test_somebody_s_worktree_whose_disk_is_away_is_there_when_it_comes_back(committed: Path, tmp_path: Path) -> None:
+    theirs, away = tmp_path / "theirs", tmp_path / "away"
+    git(committed, "worktree", "add", "--quiet", "-b", "feature", str(theirs))
+    (theirs / "left.txt").write_text("their work\n")
+    git(theirs, "add", "left.txt")
+    theirs.rename(away)
+    for _ in range(2):
+        make_worktree(committed, committed / "shop" / "work", "retrain")
+    away.rename(theirs)
+    assert (
+        git(theirs, "status", "--porcelain") == "M  left.txt" and git(theirs, "branch", "--show-current") == "feature"
+    )
 
 
 def test_nobody_may_stand_on_the_branch_and_mistakes_are_one_line(committed: Path) -> None:
