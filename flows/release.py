@@ -98,9 +98,9 @@ def rollback(
     version = version or version_before(found)
     if found.version == version:
         return left(found, f"release {version} is live already; nothing to do{beside(found)}")
-    before = releases.point(application, version, why, withdraw=True, automatic=automatic)
+    before = releases.point(application, version, why, withdraw=True, expected=found.version, automatic=automatic)
     note_displaced(before, version, by)
-    audit(application, "rolled back", before.version if before else None, version, why, by)
+    audit(application, "rolled back", found.version, version, why, by)
     words = f"{application}: release {version} is live (before: {found.version}, which is withdrawn). {why}"
     return Released(application, version, True, words)
 

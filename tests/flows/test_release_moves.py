@@ -10,6 +10,7 @@ from components import releases
 from components.audit import audit, read_audit
 from components.core.artifacts import seal, write_json, write_text
 from flows.release import main, rollback, settle
+from flows.standing import version_before
 
 NAME = "recommendation"
 
@@ -55,6 +56,21 @@ def test_rollback_goes_to_the_one_before_where_none_is_named(
     assert f"{second} was withdrawn; name one of" in capsys.readouterr().err
     assert main(["rollback", NAME, first]) == 0 and "nothing to do" in capsys.readouterr().out
     assert len(on_record()) == 2
+
+
+def test_a_rollback_takes_back_nothing_but_what_it_was_decided_against(
+    shelf: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, second, third, _ = shelf
+
+    def meanwhile(found: releases.Pointer) -> str:
+        releases.point(NAME, third, "a retrain won")
+        return version_before(found)
+
+    monkeypatch.setattr("flows.release.version_before", meanwhile)
+    assert main(["rollback", NAME, "--why", "wrong prices"]) == 1
+    assert f"expected {second} to be live" in capsys.readouterr().err
+    assert (standing().version, standing().withdrawn, on_record()) == (third, {}, [])
 
 
 def test_pin_holds_and_unpin_lets_go(shelf: list[str], capsys: pytest.CaptureFixture[str]) -> None:
