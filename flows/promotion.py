@@ -81,6 +81,8 @@ def _why_not(wish: Wish, version: str, standing: Pointer) -> str | None:
     if waiting and waiting.version == version and (wish.automatic or _same(wish, waiting)):
         on_record(wish.application, version, waiting.mode, wish.by)
         return f"release {version} is the {waiting.mode} already, at {waiting.share:g}; {kept} until it is settled"
+    if wish.automatic and waiting and waiting.mode == "canary" and waiting.version != version:
+        return f"{waiting.version} is the canary until it is settled, so {version} is not judged; {kept}"
     why = standing.withdrawn.get(version)
     if why is not None and not wish.again:
         return f"{version} was withdrawn ({why}), not released again; {kept}. {_AGAIN.format(wish.application)}"

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
@@ -30,7 +30,7 @@ from components.recommendation.features.folds import featurise
 from components.recommendation.recode import recode
 from flows.crew import only_run
 from flows.duel import Judgement, Rows, duel, show
-from flows.promotion import gain
+from flows.promotion import Place, gain
 from flows.release import main, release, rollback
 
 ROOT = Path(__file__).parents[2]
@@ -244,7 +244,11 @@ def test_a_winner_may_first_answer_a_share_of_the_customers(shop: Path, capsys: 
     assert not nightly.moved and f"{second} is the canary already" in nightly.words
     assert main(["promote", NAME, "--canary", "0.5"]) == 0 and waiting() == (second, "canary", 0.5)
     third = package(shop, "personal", days=1)
-    assert release(NAME, "newer", mode="shadow", share=1.0, automatic=True, by="retrain").moved
+    for mode in get_args(Place):
+        newer = release(NAME, "newer", mode=mode, automatic=True, by="retrain")
+        assert not newer.moved and f"{second} is the canary until it is settled" in newer.words
+    assert waiting() == (second, "canary", 0.5), "who runs by itself ends no trial that nobody has judged"
+    assert release(NAME, "newer", mode="shadow", share=1.0, by="ada").moved
     assert waiting() == (third, "shadow", 1.0)
     assert audit(shop)[-2:] == [("dismissed", third), ("shadow", third)] and read_audit(NAME)[-2].before == second
     assert main(["settle", NAME, "dismiss", "--why", "slow"]) == 0
@@ -380,7 +384,7 @@ def slow(source, target, **kwargs):
         time.sleep(60)
     return target
 shutil.copyfile = slow
-from flows.promotion import gain
+from flows.promotion import Place, gain
 from flows.release import main
 sys.exit(main(["promote", "recommendation"]))
 """
