@@ -1,4 +1,4 @@
-"""DVC's side of a retrain: the project's cache in the worktree, what is known already, and the way to the remote."""
+"""DVC's side of a retrain: the project's cache in the worktree, and what is known already."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import yaml
 from components import releases
 from components.core.artifacts import read_json, write_text
 from components.core.errors import ShopError
-from flows.graph import Stage, application_of
+from flows.graph import application_of
 from flows.worktree import git, shown, tip_of
 
 LOCK = "dvc.lock"
@@ -81,11 +81,6 @@ def keep_states(source: Path, target: Path) -> None:
     for path in _states(source):
         target.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / path.name)
-
-
-def push(folder: Path, stages: Iterable[Stage]) -> str:
-    """Copy what these stages made to the default remote; returns why not, where it could not be done."""
-    return dvc(folder, "push", *(stage.name for stage in stages if stage.outs))
 
 
 def dvc(folder: Path, *words: str) -> str:

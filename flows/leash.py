@@ -60,6 +60,30 @@ class Leashed:
             self._process.send_signal(signal.SIGINT)
 
 
+def limited(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str] | None, seconds: float
+) -> tuple[int | None, str]:
+    """Run a command; its exit status and output. The status is None where its time was over and it was stopped."""
+    leashed, over = Leashed(command, folder, environment), threading.Event()
+
+    def stop() -> None:
+        over.set()
+        leashed.stop()
+
+    timer = threading.Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        said, status = leashed.output.read(), leashed.wait()
+    except BaseException:  # Ctrl-C, or Prefect cancelling the run
+        leashed.stop()
+        leashed.wait()
+        raise
+    finally:
+        timer.cancel()
+    return (None if over.is_set() and status else status), said
+
+
 def _signal_group(group: int, number: int) -> bool:
     try:
         os.killpg(group, number)

@@ -20,13 +20,15 @@ from components.core.errors import ShopError
 from components.core.params import Params, parse
 from components.settings import settings
 from flows import artefacts
+from flows.copies import push_branch, push_data
 from flows.graph import read_graph
 from flows.leash import Leashed
-from flows.worktree import Worktree, git, make_worktree
+from flows.ledger import UNCHANGED
+from flows.worktree import Worktree, make_worktree
 from flows.worth import amount_of, paired, shares
 
 RECORD = "retrain.json"
-UNCHANGED, LEFT = "nothing to do", "not released"
+LEFT = "not released"
 ORDER = ("released", "canary", "shadow", "refused", "failed", LEFT, UNCHANGED)  # what a retrain of several is called
 
 
@@ -41,7 +43,8 @@ class PlaceParams(Params):
 class Order:
     """What shall be renewed, where, and under which name it is committed.
 
-    rows_before  by application, what the weights that are live learned from
+    push_seconds  how long each copy elsewhere may take
+    rows_before   by application, what the weights that are live learned from
     """
 
     project: Path
@@ -52,6 +55,7 @@ class Order:
     branch: str
     author: str
     push: str | None
+    push_seconds: float
     rows_before: Mapping[str, float]
 
 
@@ -136,20 +140,18 @@ class Renewal:
         else:
             words = f"Retrain {', '.join(fresh)}: {' '.join(self.order.reason.split())}\n\n[skip ci]"
             self.facts["commit"] = work.commit((artefacts.LOCK, RECORD), words, self.order.author)
-        complaint = artefacts.push(work.folder, read_graph(work.folder).of(self.order.applications))
-        if not complaint and self.order.push:
-            complaint = self._push_branch()
+        complaint = self._copied(work)
         self.facts |= {"pushed": not complaint, "push_words": complaint}
         if complaint:
             self.say(f"not pushed: {complaint}; what it made is in the cache and, once released, on the shelf")
 
-    def _push_branch(self) -> str:
-        branch = f"refs/heads/{self.order.branch}"
-        try:
-            git(self.order.project, "push", "--quiet", str(self.order.push), f"{branch}:{branch}")
-        except ShopError as error:
-            return str(error)
-        return ""
+    def _copied(self, work: Worktree) -> str:
+        """What went wrong, if anything."""
+        order, made = self.order, read_graph(work.folder).of(self.order.applications)
+        complaint = push_data(work.folder, made, order.push_seconds)
+        if complaint or not order.push:
+            return complaint
+        return push_branch(order.project, order.push, order.branch, order.push_seconds)
 
     def _record(self, work: Worktree, fresh: Sequence[str]) -> dict[str, Any]:
         """retrain.json: what a person who finds the commit wants to know."""

@@ -51,6 +51,7 @@ class RetrainParams(Params):
     branch: str = Field("retrain", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", description="Where commits go.")
     author: str = Field("shop-loop <shop-loop@localhost>", description="Who commits.")
     push: str | None = Field(None, description="A remote of git to which the branch is pushed; null: to none.")
+    push_seconds: float = Field(600.0, gt=0, description="How long dvc push, and then git push, may take.")
     min_gain_per_cpu_hour: float = Field(
         0.001,
         ge=0,
@@ -91,7 +92,7 @@ def retrain(
         if not paying:
             return _skip(ledger, line, expected, console)
         rows = {name: one.before for name, one in expected.items() if one.before is not None}
-        commit = (asked.branch, asked.author, asked.push)
+        commit = (asked.branch, asked.author, asked.push, asked.push_seconds)
         order = Order(Path().resolve(), home, tuple(paying), reason, refit, *commit, rows)
         return _run(order, ledger, {**line, "applications": paying}, params, console)
 

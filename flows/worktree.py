@@ -117,11 +117,21 @@ def git(folder: Path, *words: str, allowed: Sequence[int] = (0,), signed: Mappin
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def command_of(*words: str) -> list[str]:
+    """git with these words, and without the repository's hooks."""
+    return ["git", "-c", f"core.hooksPath={os.devnull}", *words]
+
+
+def environment() -> dict[str, str]:
+    """Ours, without what would lead git elsewhere, and in the language that its answers are read in."""
+    return {name: value for name, value in os.environ.items() if name not in ELSEWHERE} | {"LC_ALL": "C"}
+
+
 def _run(folder: Path, words: Sequence[str], more: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    command = ["git", "-c", f"core.hooksPath={os.devnull}", *words]
-    ours = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
     try:
-        return subprocess.run(command, cwd=folder, env={**ours, "LC_ALL": "C", **more}, capture_output=True, text=True)
+        return subprocess.run(
+            command_of(*words), cwd=folder, env=environment() | dict(more), capture_output=True, text=True
+        )
     except FileNotFoundError:
         raise ShopError("expected git, which is not installed; a retrain works in a worktree of it") from None
 
