@@ -150,15 +150,15 @@ def _asked(one: Watched, notes: Notes, decision: Decision, act: bool) -> Decisio
 
 
 def _told(one: Watched, notes: Notes, trigger: str) -> str | None:
-    """When Prefect was told of this cause, if that is for this release and not long ago."""
+    """When Prefect was told of this cause, if that is for these weights and not long ago."""
     before = notes.emitted.get(trigger)
-    if not before or before["version"] != one.pointer.version:
+    if not before or before.get("weights") != one.lineage:
         return None
     return before["at"] if one.now < _cool(before["at"], one.params.cool_down_hours) else None
 
 
 def _ask(one: Watched, notes: Notes, decision: Decision, act: bool) -> Decision:
-    trigger, version = str(decision["trigger"]), one.pointer.version
+    trigger = str(decision["trigger"])
     if at := _told(one, notes, trigger):
         return {"asked": f"asked for already, at {at}"}
     if not act:
@@ -169,7 +169,7 @@ def _ask(one: Watched, notes: Notes, decision: Decision, act: bool) -> Decision:
         one.application, f"{trigger}: {decision['words']}", trigger, _short(decision), decision["decision"] == "retrain"
     )
     if done.sent:
-        notes.emitted[trigger] = {"at": one.now.isoformat(timespec="seconds"), "version": version}
+        notes.emitted[trigger] = {"at": one.now.isoformat(timespec="seconds"), "weights": one.lineage}
         notes.save(frames=False)
     return {"asked": done.words}
 

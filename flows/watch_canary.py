@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from components.core.errors import ReleaseError
 from components.monitoring.arms import Judgement, judge
+from components.monitoring.sequential import Running
+from components.pointers import Challenger
 from flows.release import settle
 from flows.watch_notes import Notes
 from flows.watched import Watched
+
+LEAST_DUE = 20  # of a challenger, by its share, before it is taken to answer nobody: chance alone leaves none so rarely
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +45,11 @@ def challenge(one: Watched, notes: Notes, act: bool) -> Challenge | None:
     if waiting is None:
         return None
     limits, days = one.params, (one.now - waiting.since).total_seconds() / 86400
-    judged = judge(
-        notes.quality.arm(one.phase, "champion"),
-        notes.quality.arm(one.phase, "challenger" if waiting.mode == "canary" else "shadow"),
+    champion = notes.quality.arm(one.phase, "champion")
+    challenger = notes.quality.arm(one.phase, "challenger" if waiting.mode == "canary" else "shadow")
+    judged = _silent(waiting, champion, challenger, limits.canary_min_answers) or judge(
+        champion,
+        challenger,
         limits.margin,
         limits.canary_min_answers,
         days,
@@ -52,6 +59,17 @@ def challenge(one: Watched, notes: Notes, act: bool) -> Challenge | None:
     if waiting.mode == "canary" and judged.outcome != "wait":
         moved, words = _move(one, waiting.version, judged, words) if act else (False, f"{words}; nothing was moved")
     return Challenge(waiting.version, waiting.mode, days, judged, moved, words)
+
+
+def _silent(
+    waiting: Challenger, champion: Mapping[str, Running], challenger: Mapping[str, Running], min_answers: int
+) -> Judgement | None:
+    """A canary that never answers: where it fails the champion steps in, so nothing of it is ever logged."""
+    seen = max((state.n for state in champion.values()), default=0)
+    if waiting.mode != "canary" or challenger or seen * waiting.share < max(LEAST_DUE, min_answers / 2):
+        return None
+    due = f"{waiting.share:g} of the customers were its, and {seen} observations of the champion came in"
+    return Judgement("dismiss", f"answered nobody, though {due}; the service's log says why", ())
 
 
 def _move(one: Watched, version: str, judged: Judgement, words: str) -> tuple[bool, str]:

@@ -54,7 +54,7 @@ class Notes:
     cursor      the row up to which the store was read
     quality     what answers came to
     references  "inputs" or "answers" -> lineage -> {"from", "to", "rows", "features"}
-    emitted     cause -> {"at", "version"} of the event that asked for a retrain
+    emitted     cause -> {"at", "weights"} of the event that asked for a retrain
     trail       quality over time, for the page
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -36,6 +37,15 @@ def test_another_release_may_ask_at_once(shop: Any, events: Any) -> None:
     shop.live(weights="two")
     shop.look(2)
     assert len(events) == 2
+
+
+def test_a_refresh_does_not_make_the_same_cause_ask_at_once(shop: Any, events: Any) -> None:
+    version = shop.live()
+    shop.set(min_new_events=100)
+    shop.weeks(0, 2, version)
+    shop.look(2)
+    shop.live(as_of=shop.monday + timedelta(weeks=2), fitted=shop.monday)
+    assert "already" in shop.look(2.01)["asked"] and len(events) == 1
 
 
 def test_nobody_is_asked_while_a_retrain_of_this_application_is_under_way(shop: Any, events: Any) -> None:

@@ -76,6 +76,17 @@ def test_answers_to_nobody_and_answers_before_the_challenge_do_not_count(shop: A
     assert hit["champion"] == pytest.approx(0.4, abs=0.1)
 
 
+def test_a_challenger_that_fails_on_every_request_is_dismissed_as_soon_as_that_is_clear(shop: Any) -> None:
+    """The champion steps in each time, and nothing of the challenger is logged."""
+    champion, challenger = shop.begin_canary()
+    shop.weeks(0, 1, champion, a_day=15)
+    assert shop.look(3 / 7)["canary"]["outcome"] == "wait"
+    decision = shop.look(1.1)
+    assert decision["canary"]["outcome"] == "dismiss" and "answered nobody" in decision["canary"]["words"]
+    assert shop.pointer().challenger is None and challenger in shop.pointer().withdrawn
+    assert shop.audit()[-1]["what"] == "dismissed" and releases.live(NAME) == champion
+
+
 def test_a_shadow_is_only_reported(shop: Any) -> None:
     champion, challenger = shop.begin_canary("shadow")
     shop.weeks(0, 2, champion, hit=0.3)
