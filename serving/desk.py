@@ -79,9 +79,10 @@ class Desk(Generic[T]):
         """
         standing = self.live.standing
         refusal = refused(503, asked.request_id, [unready(self.live)])
-        for loaded, role in standing.choose(asked.unit):
+        chosen = standing.choose(asked.unit)
+        for loaded, role in chosen:
             try:
-                reply = await self._reply(endpoint, asked, loaded, role)
+                reply = await self._reply(endpoint, asked, loaded, chosen[0][1], role)
             except Exception as error:  # whatever a model does, who asks is told what can be done
                 refusal = self._refusal(error, asked.request_id, loaded, role)
             else:
@@ -89,7 +90,10 @@ class Desk(Generic[T]):
                 return reply
         return refusal
 
-    async def _reply(self, endpoint: Endpoint[T, Q, A], asked: Asked[Q], loaded: Loaded[T], role: Role) -> JSONResponse:
+    async def _reply(
+        self, endpoint: Endpoint[T, Q, A], asked: Asked[Q], loaded: Loaded[T], arm: Role, role: Role
+    ) -> JSONResponse:
+        """`arm`: to whom the unit belongs, by which the log keeps it also where another release answers."""
         began, loop = time.perf_counter(), asyncio.get_running_loop()
 
         def made() -> tuple[A, JSONResponse]:
@@ -100,7 +104,7 @@ class Desk(Generic[T]):
         answer, reply = made() if quick else await loop.run_in_executor(self._threads, made)
         milliseconds = 1000 * (time.perf_counter() - began)
         # once the loop is free again, which is when the answer is on its way
-        loop.call_soon(self._log, endpoint, asked, loaded, role, answer, milliseconds)
+        loop.call_soon(self._log, endpoint, asked, loaded, arm, answer, milliseconds, arm != role)
         return reply
 
     def _ask_shadow(self, endpoint: Endpoint[T, Q, A], asked: Asked[Q], loaded: Loaded[T] | None) -> None:
@@ -122,10 +126,11 @@ class Desk(Generic[T]):
         role: Role,
         answer: A,
         milliseconds: float,
+        stepped_in: bool = False,
     ) -> None:
         about = (self.live.application, asked.request_id, asked.at, asked.unit, asked.customer_id)
         self._journal.log(
-            lambda: impression(*about, loaded.version, role, endpoint.seen(asked.ask, answer), milliseconds)
+            lambda: impression(*about, loaded.version, role, endpoint.seen(asked.ask, answer), milliseconds, stepped_in)
         )
 
     def _refusal(self, error: Exception, request_id: str, loaded: Loaded[T], role: Role) -> JSONResponse:

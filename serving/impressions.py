@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -38,9 +38,10 @@ def impression(
     role: Role,
     seen: Seen,
     milliseconds: float,
+    stepped_in: bool = False,
 ) -> Event:
-    """One answer of one release to one request."""
-    content = payload(release, role, unit, seen, milliseconds)
+    """One answer of one release to one request; `stepped_in`: for that of `role`, which failed."""
+    content = payload(release, role, unit, seen, milliseconds) | ({"stepped_in": True} if stepped_in else {})
     event_id = f"{request_id}:{role}"
     return Event(event_id, application, "impression", at, content, request_id, customer_id=customer_id)
 
@@ -53,7 +54,10 @@ def payload(
         "release": release,
         "role": role,
         "unit": unit,
-        "shown": [asdict(each) for each in seen.shown],
+        "shown": [
+            {"key": each.key, "position": each.position, "propensity": each.propensity, "value": each.value}
+            for each in seen.shown
+        ],
         "facets": dict(seen.facets),
         "ms": None if milliseconds is None else round(milliseconds, 3),
     }

@@ -5,7 +5,9 @@ pages before one purchase, or a shop that asks every hour for the same forecast.
 (a customer, a series) came to in one window of time, a forecast counts once for each period, and of each series only
 for the period that is next, since those further ahead are harder and come in later.
 
-Every observation is a share of the good in [0, 1]: an error or a correction counts as one minus itself.
+Every observation is a share of the good in [0, 1]: an error or a correction counts as one minus itself. Where a
+challenger failed and the champion stepped in, the answer is the challenger's, with nothing good in it: else one that
+fails for customers who are hard to answer would look better for it, and one that always fails as good as the other.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ LOST_DAYS = 45  # and given up where none did
 
 _INSTANT = pl.Datetime("us", "UTC")
 _SHOWN = pl.Struct({"key": pl.String, "position": pl.Int64, "propensity": pl.Float64, "value": pl.Float64})
-_IMPRESSION = pl.Struct({"release": pl.String, "role": pl.String, "unit": pl.String, "shown": pl.List(_SHOWN)})
+_IMPRESSION = pl.Struct(
+    {"release": pl.String, "role": pl.String, "unit": pl.String, "shown": pl.List(_SHOWN), "stepped_in": pl.Boolean}
+)
 
 ANSWERS = {
     "event_id": pl.String,
@@ -80,7 +84,8 @@ def settled(
     judged = judged.with_columns(
         due=_due(now, window), lost=pl.col("period") <= (now - timedelta(days=LOST_DAYS)).date()
     )
-    due = judged.filter("due").select("event_id", "phase", "window")
+    failed = (pl.col("payload").str.json_path_match("$.stepped_in") == "true").fill_null(False)
+    due = judged.filter("due").select("event_id", "phase", "window", failed=failed)
     observed = _observed(found.join(due, on="event_id"), window)
     return observed, judged.filter(~pl.col("due") & ~pl.col("lost").fill_null(False)).select(*ANSWERS)
 
@@ -104,12 +109,12 @@ def _shown(impressions: pl.DataFrame) -> pl.DataFrame:
 def _answers(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of shown keys as answers again, with only these keys in the payload."""
     name = ["event_id", "application", "kind", "at", "request_id", "customer_id", "release", "role", "unit", "phase"]
-    whole = rows.group_by(name).agg(
+    whole = rows.group_by(*name, "stepped_in").agg(
         shown=pl.struct("key", "position", "propensity", "value").sort_by("position", "key"),
         keys=pl.len().cast(pl.Int64),
         period=pl.col("period").max(),
     )
-    payload = pl.struct("release", "role", "unit", "shown").struct.json_encode()
+    payload = pl.struct("release", "role", "unit", "shown", "stepped_in").struct.json_encode()
     return whole.with_columns(payload=payload).select(*ANSWERS).sort("at", "event_id")
 
 
@@ -130,6 +135,7 @@ def _due(now: datetime, window: timedelta) -> pl.Expr:
 def _observed(found: pl.DataFrame, window: timedelta) -> pl.DataFrame:
     """One row per unit and window; an answer to nobody in particular is a unit of its own."""
     better = pl.when(pl.col("measure").is_in(LOWER_IS_BETTER)).then(1 - pl.col("value")).otherwise(pl.col("value"))
+    better = pl.when("failed").then(0.0).otherwise(better)
     who = pl.coalesce("unit", "request_id", "event_id")
     made = found.group_by("release", "role", "phase", "unit", "window", "measure", who=who).agg(good=better.mean())
     start = (pl.col("window") * (window // timedelta(microseconds=1))).cast(_INSTANT)

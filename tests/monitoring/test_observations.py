@@ -88,6 +88,16 @@ def test_a_forecast_waits_for_all_its_sales_or_until_they_are_late() -> None:
     assert none.is_empty() and waiting.is_empty()
 
 
+def test_where_the_champion_stepped_in_the_challenger_gets_nothing_for_it() -> None:
+    """However good the champion's answer was: the customer was the challenger's, which failed."""
+    gave, failed = answer(1, 1, ["p1"], "c1", "challenger"), answer(2, 1, ["p1"], "c2", "challenger")
+    failed["payload"] = json.dumps(json.loads(failed["payload"]) | {"stepped_in": True})
+    answers, _ = opened(table(gave, failed), none_asked(), NOBODY)
+    told = table(buy(8, 2, [("p1", 2.0)], "c1"), buy(9, 2, [("p1", 2.0)], "c2"))
+    observed, _ = settled(answers, told, START + timedelta(days=2), 24)
+    assert observed.select("role", "unit", "good").rows() == [("challenger", "c1", 1.0), ("challenger", "c2", 0.0)]
+
+
 def test_answers_that_no_release_gave_are_left_out() -> None:
     front_end = answer(1, 1, ["p1"], role="shop")
     empty = answer(2, 1, [])

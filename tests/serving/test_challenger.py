@@ -213,7 +213,11 @@ def test_a_canary_in_the_service(
 
 
 def test_a_challenger_that_fails_costs_nobody_an_answer(
-    released: str, contested: Callable[[str, float], str], start: Start, monkeypatch: pytest.MonkeyPatch
+    released: str,
+    contested: Callable[[str, float], str],
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
 ) -> None:
     challenger = contested("canary", 0.5)
     answer = Answerer.answer
@@ -229,6 +233,10 @@ def test_a_challenger_that_fails_costs_nobody_an_answer(
     meant = sum(releases.in_canary(terms, name) for name in CUSTOMERS)
     said = client.get("/status").json()["releases"]["recommendation"]["challenger"]
     assert (said["release"], said["stepped_in"]) == (challenger, meant)
+    eventually(lambda: len(logged()) == len(CUSTOMERS))
+    for _, role, release, unit in logged():
+        assert release == released, "who answered"
+        assert role == ("challenger" if releases.in_canary(terms, unit) else "champion"), "and for whom"
 
 
 def test_a_shadow_is_asked_the_same_and_never_seen(
