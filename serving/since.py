@@ -53,14 +53,13 @@ class Bought:
                 self.add_one(event.customer_id, event.order_id or event.event_id, event.at, event.payload)
 
     def add_one(self, customer_id: str, basket: str, at: datetime, payload: Mapping[str, Any]) -> None:
-        """One purchase; a basket that comes twice with different products has them all, as in the tables."""
+        """One purchase; an order that another event tells again counts as it was told first, as in the tables."""
         new = [Since(basket, item["product_id"], at) for item in payload["items"] if _is_bought(item)]
         with self._lock:
             before = self._lines.get(customer_id, ())
-            known = {(line.basket, line.product_id) for line in before}
-            more = [line for line in dict.fromkeys(new) if (line.basket, line.product_id) not in known]
-            if not more:
+            if not new or any(line.basket == basket for line in before):
                 return
+            more = list(dict.fromkeys(new))
             after = tuple(sorted([*before, *more], key=lambda line: (line.at, line.basket)))[-self._most_of_one :]
             self._lines[customer_id] = after
             self._lines.move_to_end(customer_id)

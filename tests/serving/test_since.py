@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -103,6 +104,14 @@ def test_what_came_back_was_not_bought() -> None:
     bought = Bought()
     bought.add([purchase("o1", "c0", "p1", quantity=-1.0), purchase("o2", "c0", "p2", quantity=None)])
     assert [line.product_id for line in bought.of("c0")] == ["p2"]
+
+
+def test_an_order_that_two_events_tell_counts_once() -> None:
+    bought, first = Bought(), purchase("o1", "c0", "p1", "p2", at=AT)
+    again = purchase("o1", "c0", "p1", "p3", at=AT + timedelta(hours=1))
+    bought.add([first, replace(again, event_id="told by the till"), first])
+    assert [(line.product_id, line.at) for line in bought.of("c0")] == [("p1", AT), ("p2", AT)]
+    assert len(bought) == 2
 
 
 PURCHASES = st.lists(
