@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,6 +17,8 @@ from serving.feedback_schemas import FeedbackRequest
 from serving.journal import Journal, aside
 from serving.refusals import ProblemDict, refused, wrong
 from serving.since import Bought
+
+log = logging.getLogger(__name__)
 
 SKEW = timedelta(minutes=5)  # by which the clock of who sends may be ahead of ours
 
@@ -35,13 +38,21 @@ async def feedback(journal: Journal, bought: Bought, body: FeedbackBody | list[P
     try:
         new = await journal.keep(events)
     except FeedbackError as error:
-        remedy = "send the same events again later: each counts once"
-        return refused(503, request_id, [{"field": "feedback", "problem": str(error), "remedy": remedy}])
+        log.error("request %s: feedback was not kept: %s", request_id, error)
+        return refused(503, request_id, [_UNKEPT])
     except DataError as error:
         return refused(422, request_id, [wrong(error)])
     if new == len(events):  # else only the store knows which of them it has kept; the tail reads them from there
         bought.add(events)
     return JSONResponse({"accepted": new, "repeated": len(events) - new, "request_id": request_id})
+
+
+# where the store is and what ails it is for the log: who sends cannot mend it
+_UNKEPT: ProblemDict = {
+    "field": "feedback",
+    "problem": "expected a store that can be written, it cannot be now; the log says why",
+    "remedy": "send the same events again later: each counts once",
+}
 
 
 def _too_early(events: Sequence[Event], received: datetime) -> list[ProblemDict]:

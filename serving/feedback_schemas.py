@@ -14,6 +14,7 @@ from serving.impressions import Seen, Shown, payload
 from serving.schemas import Wire
 
 MOST_EVENTS = 1000
+OWN = (":champion", ":challenger", ":shadow")  # how the ids of our own answers end; a first one would suppress them
 # PostgreSQL keeps no NUL
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Number = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
@@ -80,10 +81,16 @@ def _recent(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
+def _foreign(event_id: str) -> str:
+    if event_id.endswith(OWN):
+        raise ValueError(f"expected an id of your own, not one that ends in {', '.join(OWN)} as those of our answers")
+    return event_id
+
+
 class Reported(Wire):
     """What every kind has. `event_id` is the sender's: the same one again counts once."""
 
-    event_id: Text
+    event_id: Annotated[Text, AfterValidator(_foreign)]
     application: Annotated[str, AfterValidator(_known)] = Field(description="Whose answer it is about.")
     at: Annotated[AwareDatetime, Field(strict=True), AfterValidator(_recent)] | None = Field(
         None, description="When it happened, ISO with a zone; by default when it is received."

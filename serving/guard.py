@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -86,7 +87,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse(send: Send, status: int, field: str, problem: str, remedy: str) -> None:
-    content = json.dumps(refusal(field, problem, remedy)).encode()
+    content = json.dumps(refusal(field, problem, remedy) | {"request_id": uuid.uuid4().hex}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
     headers += [(b"connection", b"close")] if status == 413 else []
     await send({"type": "http.response.start", "status": status, "headers": headers})
