@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.responses import JSONResponse
 
 from serving.refusals import ProblemDict, invalid, refused
 
+LONG = 64 * 1024  # bytes; parsing more takes longer than a hand-over, and answers must get in between
 MOST_PROBLEMS = 20  # of one body; a batch of events may have thousands
 
 
@@ -21,8 +23,13 @@ class Body(bentoml.IODescriptor):
     @classmethod
     async def from_http_request(cls, request: Request, serde: object) -> Any:
         """The body, or the problems with it."""
+        content = await request.body() or b"{}"
+        return await asyncio.to_thread(cls._read, content) if len(content) > LONG else cls._read(content)
+
+    @classmethod
+    def _read(cls, content: bytes) -> Any:
         try:
-            return cls.model_validate_json(await request.body() or b"{}")
+            return cls.model_validate_json(content)
         except ValidationError as error:
             return [invalid(detail, cls) for detail in error.errors(include_url=False)[:MOST_PROBLEMS]]
 
