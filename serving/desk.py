@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from starlette.responses import JSONResponse
@@ -103,8 +104,11 @@ class Desk(Generic[T]):
         quick = endpoint.is_quick(loaded.model, asked.ask)
         answer, reply = made() if quick else await loop.run_in_executor(self._threads, made)
         milliseconds = 1000 * (time.perf_counter() - began)
-        # once the loop is free again, which is when the answer is on its way
-        loop.call_soon(self._log, endpoint, asked, loaded, arm, answer, milliseconds, arm != role)
+        log_it = partial(self._log, endpoint, asked, loaded, arm, answer, milliseconds, arm != role)
+        if quick or self._threads is None:  # once the loop is free again, which is when the answer is on its way
+            loop.call_soon(log_it)
+        else:  # thousands of forecasts take as long to log as others take to answer
+            loop.run_in_executor(self._threads, log_it)
         return reply
 
     def _ask_shadow(self, endpoint: Endpoint[T, Q, A], asked: Asked[Q], loaded: Loaded[T] | None) -> None:
