@@ -79,7 +79,7 @@ def up(host: str, port: int, prefect_port: int, console: Console) -> None:
     values = environment(host, port, prefect_port)
     # before there is anything to stop, so that `down` finds it even where this is killed on the next line
     write_json(run_folder() / STATE, {"host": host, "port": port, "prefect_port": prefect_port})
-    subprocess.run(["supervisord", "--configuration", str(CONFIGURATION)], env=values, check=True)
+    _supervise(values)
     try:
         with console.status("starting Prefect's server, the worker and the service"):
             _await_all(values)
@@ -87,6 +87,18 @@ def up(host: str, port: int, prefect_port: int, console: Console) -> None:
         down(console)
         raise
     show({"host": host, "port": port, "prefect_port": prefect_port}, console)
+
+
+def _supervise(values: Mapping[str, str]) -> None:
+    """Start supervisord, which goes on in the background; raises ShopError with its own words."""
+    command = ["supervisord", "--configuration", str(CONFIGURATION)]
+    done = subprocess.run(command, env=dict(values), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode == 0:
+        return
+    (run_folder() / STATE).unlink(missing_ok=True)
+    said = [line for line in done.stdout.splitlines() if line.startswith("Error")] or done.stdout.splitlines()
+    words = said[0] if said else f"it ended with status {done.returncode}"
+    raise ShopError(f"expected supervisord to start, but: {words}; see {home() / 'logs' / 'supervisord.log'}")
 
 
 def down(console: Console) -> None:

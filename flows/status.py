@@ -120,22 +120,32 @@ def _feedback() -> list[dict[str, str]]:
 
 
 def _next(running: Mapping[str, Any] | None) -> list[dict[str, str]]:
-    """The runs that Prefect will start next."""
+    """The runs that Prefect will start next, by the name of their flow: a run's own name is drawn by chance."""
     if running is None:
         return []
     wanted = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}}},
               "sort": "EXPECTED_START_TIME_ASC", "limit": 3}  # fmt: skip
+    try:
+        runs = _asked(running, "flow_runs/filter", wanted)
+        of = {"flows": {"id": {"any_": sorted({run["flow_id"] for run in runs})}}}
+        names = {flow["id"]: flow["name"] for flow in _asked(running, "flows/filter", of)} if runs else {}
+    except (urllib.error.URLError, OSError):
+        return []
+    return [
+        {"run": names.get(run["flow_id"], run["name"]), "at": run["expected_start_time"][:16],
+         "state": run["state_name"]} for run in runs
+    ]  # fmt: skip
+
+
+def _asked(running: Mapping[str, Any], path: str, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What Prefect's server answers."""
     asked = urllib.request.Request(
-        f"http://127.0.0.1:{running['prefect_port']}/api/flow_runs/filter",
+        f"http://127.0.0.1:{running['prefect_port']}/api/{path}",
         json.dumps(wanted).encode(),
         {"content-type": "application/json"},
     )
-    try:
-        with urllib.request.urlopen(asked, timeout=5) as answer:  # noqa: S310
-            runs = json.load(answer)
-    except (urllib.error.URLError, OSError):
-        return []
-    return [{"run": run["name"], "at": run["expected_start_time"][:16], "state": run["state_name"]} for run in runs]
+    with urllib.request.urlopen(asked, timeout=5) as answer:  # noqa: S310
+        return list(json.load(answer))
 
 
 def main() -> int:

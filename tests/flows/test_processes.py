@@ -9,12 +9,15 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
-from flows import QUIET
+from flows import QUIET, processes
+from flows.status import _next
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,7 +83,8 @@ def test_up_status_and_down(shop: Shop) -> None:
     for _ in range(30):  # the scheduler looks every second here
         if "Scheduled" in (shown := shop.run("flows.status")):
             break
-    assert "Scheduled" in shown, "the watch has no next run"
+    (line, *_) = [line for line in shown.splitlines() if "Scheduled" in line]
+    assert "watch" in line, "the watch has no next run"
 
     other = Shop(shop.root)
     family = shop.family()
@@ -95,3 +99,33 @@ def test_up_status_and_down(shop: Shop) -> None:
         taken.listen()
         other.port = int(taken.getsockname()[1])
         assert f"expected port {other.port} to be free" in other.up(status=1)
+
+
+def test_where_the_process_manager_does_not_start_its_words_are_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHOP_HOME", str(tmp_path / "shop"))
+    monkeypatch.setattr(processes, "CONFIGURATION", tmp_path / "broken.conf")
+    (tmp_path / "broken.conf").write_text("[supervisord]\nloglevel=sideways\n")
+    assert processes.main(["up", "--port", str(free_port()), "--prefect-port", str(free_port())]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: expected supervisord to start, but: Error") and "sideways" in said
+    assert said.count("\n") == 1 and processes.state() is None
+
+
+def test_the_next_runs_go_by_the_names_that_people_gave_them(prefect_server: None) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+    from prefect.states import Scheduled
+
+    @flow(name="stocktaking")
+    def stand_in() -> None:
+        """Never runs."""
+
+    with get_client(sync_client=True) as client:
+        long_ago = datetime(2001, 1, 1, tzinfo=UTC)
+        client.create_flow_run(stand_in, state=Scheduled(scheduled_time=long_ago))
+    first = _next({"prefect_port": urlsplit(str(PREFECT_API_URL.value())).port})[0]
+    assert first == {"run": "stocktaking", "at": "2001-01-01T00:00", "state": "Scheduled"}
+    assert _next(None) == [] and _next({"prefect_port": 9}) == []
