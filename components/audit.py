@@ -1,9 +1,11 @@
 """The audit log: one line per decision about a release, appended, on disk when `audit` returns, never rewritten.
 
-    <SHOP_HOME>/audit.jsonl     {"at", "application", "what", "from", "to", "why", "by", "figures"}
+    <SHOP_HOME>/audit.jsonl     {"id", "at", "application", "what", "from", "to", "why", "by", "figures"}
 
-A process that dies while it writes leaves at most one torn line, which readers pass over; the next line starts
-on its own. Lines of older versions of the project name one `version` instead of `from` and `to`.
+A decision that moves a pointer stands in the pointer first, in the same replacement, and is copied here from there
+(`append_missing`), so a process that dies between the two loses no reason. One that dies while it writes leaves at
+most one torn line, which readers pass over; the next line starts on its own. Lines of older versions of the project
+have no `id`, or name one `version` instead of `from` and `to`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import json
 import logging
 import math
 import os
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +42,15 @@ class Decision:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a move of a pointer is called on record, who or what decided it, and by which figures."""
+
+    what: str
+    by: str | None = None  # the user's name where left out
+    figures: Mapping[str, Any] | None = None
+
+
 def audit(
     application: str,
     what: str,
@@ -49,16 +61,35 @@ def audit(
     figures: Mapping[str, Any] | None = None,
 ) -> None:
     """Append one decision; it is on disk on return. `by`: what decided, the user's name where left out."""
-    entry = {"at": now().isoformat(timespec="seconds"), "application": application, "what": what, "from": before}
-    entry |= {"to": after, "why": why, "by": by or _user(), "figures": _finite(dict(figures or {}))}
-    line = json.dumps(entry, ensure_ascii=False, default=str).encode() + b"\n"
-    path = _path()
+    append_missing([entry_of(application, before, after, why, Note(what, by, figures))])
+
+
+def entry_of(application: str, before: str | None, after: str | None, why: str, note: Note) -> dict[str, Any]:
+    """One line of the log, under an id of its own; plain JSON."""
+    entry: dict[str, Any] = {
+        "id": uuid.uuid4().hex,
+        "at": now().isoformat(timespec="seconds"),
+        "application": application,
+    }
+    entry |= {"what": note.what, "from": before, "to": after, "why": why, "by": note.by or _user()}
+    plain: dict[str, Any] = json.loads(json.dumps(entry | {"figures": _finite(dict(note.figures or {}))}, default=str))
+    return plain
+
+
+def append_missing(entries: Iterable[Mapping[str, Any]]) -> None:
+    """Append the entries whose id the log does not have; they are on disk on return, each of them once."""
+    path, wanted = _path(), list(entries)
+    if not wanted:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        stream.write(b"\n" + line if _is_torn(stream) else line)
-        stream.flush()
-        os.fsync(stream.fileno())
+        known = _ids(stream)
+        lines = [json.dumps(one, ensure_ascii=False).encode() + b"\n" for one in wanted if one["id"] not in known]
+        if lines:
+            stream.write(b"\n" * _is_torn(stream) + b"".join(lines))
+            stream.flush()
+            os.fsync(stream.fileno())
     _sync_folder(path.parent)
 
 
@@ -79,6 +110,18 @@ def _decision(line: bytes) -> Decision | None:
     except (AttributeError, KeyError, TypeError, ValueError):  # torn UTF-8 and torn JSON are ValueErrors
         log.warning("%s: passed over a line that a process could not finish: %r", _path(), line[:80])
         return None
+
+
+def _ids(stream: BinaryIO) -> set[str]:
+    """Of all whole lines; a torn one does not count, so that its decision is written again."""
+    stream.seek(0)
+    found = set()
+    for line in stream:
+        try:
+            found.add(json.loads(line)["id"])
+        except (KeyError, TypeError, ValueError):  # a line of an older version has no id
+            continue
+    return found
 
 
 def _is_torn(stream: BinaryIO) -> bool:

@@ -2,9 +2,12 @@
 
     <SHOP_HOME>/live/<application>.json
         {"application": ..., "version": ..., "at": ..., "why": ..., "previous": ..., "withdrawn": {version: why},
-         "challenger": {"version", "share", "mode", "since", "why"} or null, "held": {"why", "at"} or null}
+         "challenger": {"version", "share", "mode", "since", "why"} or null, "held": {"why", "at"} or null,
+         "record": [lines of the audit log]}
 
-A pointer without the later keys, as older versions of the project wrote it, has no challenger and is not held.
+`record` is what the last move has to say in the audit log: written in the same replacement, it outlives a mover that
+dies before it has written there (`releases.complete`). A pointer without the later keys, as older versions of the
+project wrote it, has no challenger, is not held, and has nothing to say.
 """
 
 from __future__ import annotations
@@ -57,6 +60,7 @@ class Pointer:
     withdrawn: Mapping[str, str] = field(default_factory=dict)  # versions that were taken back, each with the reason
     challenger: Challenger | None = None
     held: Held | None = None
+    record: tuple[Mapping[str, Any], ...] = ()  # lines of the audit log that the last move had to write
 
     def as_json(self) -> dict[str, Any]:
         """What stands in the file; instants in ISO."""
@@ -81,6 +85,7 @@ def read_pointer(path: Path) -> Pointer:
             withdrawn=dict(found.get("withdrawn") or {}),
             challenger=_challenger(found.get("challenger")),
             held=_held(found.get("held")),
+            record=tuple({**entry, "id": str(entry["id"])} for entry in found.get("record") or ()),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ReleaseError(

@@ -5,7 +5,8 @@
 
 A pointer is replaced in one step, so reading needs no lock. Those who move it take turns, and say what they expect
 to find where they decided some time ago, so that no move undoes another unseen. What nobody asked for (`automatic`)
-leaves a held pointer alone. Every move returns the pointer as it was before, for the record.
+leaves a held pointer alone. Every move returns the pointer as it was before. A move with a `note` is on record: its
+lines for the audit log are part of the new pointer, and whoever comes next writes them where the mover could not.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from components import sealed
+from components.audit import Note, append_missing, entry_of
 from components.clock import now
 from components.core.artifacts import read_json, write_json, write_text
 from components.core.errors import ReleaseError
@@ -105,6 +107,15 @@ def withdrawn(application: str) -> dict[str, str]:
     return dict(found.withdrawn) if found else {}
 
 
+def complete(application: str) -> None:
+    """Write what the last move has to say in the audit log, where its mover died before it could."""
+    found = pointer(application)
+    if found is None or not found.record:
+        return
+    with turn(pointer_path(application)):
+        _say(pointer(application))
+
+
 def point(
     application: str,
     version: str,
@@ -115,6 +126,7 @@ def point(
     challenger: Expected = ...,
     automatic: bool = False,
     held: bool = False,
+    note: Note | None = None,
 ) -> Pointer | None:
     """Make `version` the one that answers customers, atomically; a challenger that waits, waits no more.
 
@@ -127,6 +139,7 @@ def point(
         challenger: the version that must be the challenger; None for nothing.
         automatic: nobody asked for it.
         held: hold the pointer from now on.
+        note: what the audit log shall call it.
 
     Raises:
         ReleaseError: it is not on the shelf, altered, held, or somebody moved the pointer in between.
@@ -144,7 +157,7 @@ def point(
             after, previous=previous, withdrawn=_without(taken_back, version), held=after.held or before.held
         )
 
-    return _move(application, moved)
+    return _move(application, moved, why, note)
 
 
 def challenge(
@@ -156,6 +169,7 @@ def challenge(
     *,
     expected: Expected = ...,
     automatic: bool = False,
+    note: Note | None = None,
 ) -> Pointer:
     """Let `version` answer a share of the customers, or be asked unseen; it takes the place of another challenger.
 
@@ -175,11 +189,17 @@ def challenge(
         newcomer = Challenger(version, share, mode, now(), why)
         return replace(standing, challenger=newcomer, withdrawn=_without(standing.withdrawn, version))
 
-    return _standing(application, _move(application, moved))
+    return _standing(application, _move(application, moved, why, note))
 
 
 def dismiss_challenger(
-    application: str, why: str, withdraw: bool = False, *, challenger: Expected = ..., automatic: bool = False
+    application: str,
+    why: str,
+    withdraw: bool = False,
+    *,
+    challenger: Expected = ...,
+    automatic: bool = False,
+    note: Note | None = None,
 ) -> Pointer:
     """Let the champion answer everybody again; `withdraw` keeps what runs by itself from bringing the challenger back.
 
@@ -195,33 +215,60 @@ def dismiss_challenger(
         taken_back = {**standing.withdrawn, standing.challenger.version: why} if withdraw else standing.withdrawn
         return replace(standing, challenger=None, withdrawn=taken_back)
 
-    return _standing(application, _move(application, moved))
+    return _standing(application, _move(application, moved, why, note))
 
 
-def hold(application: str, why: str) -> Pointer:
+def hold(application: str, why: str, *, note: Note | None = None) -> Pointer:
     """From now on only a person moves the pointer; a challenger goes on as it is."""
-    return _standing(
-        application, _move(application, lambda before: replace(_standing(application, before), held=Held(why, now())))
-    )
+    return _set_held(application, Held(why, now()), why, note)
 
 
-def unhold(application: str, why: str) -> Pointer:
+def unhold(application: str, why: str, *, note: Note | None = None) -> Pointer:
     """What runs by itself may move the pointer again."""
     log.info("%s is no longer held: %s", application, why)
-    return _standing(application, _move(application, lambda before: replace(_standing(application, before), held=None)))
+    return _set_held(application, None, why, note)
 
 
-def _move(application: str, moved: Callable[[Pointer | None], Pointer]) -> Pointer | None:
+def _set_held(application: str, held: Held | None, why: str, note: Note | None) -> Pointer:
+    def moved(before: Pointer | None) -> Pointer:
+        return replace(_standing(application, before), held=held)
+
+    return _standing(application, _move(application, moved, why, note))
+
+
+def _move(application: str, moved: Callable[[Pointer | None], Pointer], why: str, note: Note | None) -> Pointer | None:
     """Replace the pointer by what `moved` makes of it, one mover at a time; returns it as it was."""
     with turn(pointer_path(application)):
         before = pointer(application)
+        _say(before)  # its record is about to be replaced
         after = moved(before)
+        after = replace(after, record=_record(before, after, why, note) if note else ())
         write_json(pointer_path(application), after.as_json())
         packed = [after.version, *([after.challenger.version] if after.challenger else [])]
         # `bentoml build` packs those that answer
         write_text(_shelf(application) / ".bentoignore", "/*\n" + "".join(f"!/{version}/\n" for version in packed))
+        _say(after)
     log.info("%s: %s -> %s", application, before or "nothing", after)
     return before
+
+
+def _say(found: Pointer | None) -> None:
+    append_missing(found.record if found else ())
+
+
+def _record(before: Pointer | None, after: Pointer, why: str, note: Note) -> tuple[dict[str, Any], ...]:
+    """What a move has to say: the challenger that it displaced, and the move itself."""
+    waiting, newcomer = before.challenger if before else None, after.challenger
+    name, live = after.application, before.version if before else None
+    if waiting and note.what == "dismissed":
+        return (entry_of(name, waiting.version, after.version, why, note),)
+    if newcomer == waiting:
+        return (entry_of(name, live, after.version, why, note),)
+    taking = newcomer.version if newcomer else after.version
+    own = entry_of(name, live, taking, why, note)
+    if waiting is None or waiting.version == taking:
+        return (own,)
+    return (entry_of(name, waiting.version, taking, f"{taking} took its place", Note("dismissed", note.by)), own)
 
 
 def _standing(application: str, before: Pointer | None) -> Pointer:

@@ -24,6 +24,8 @@ from flows.second_opinion import Opinion, Sides, second_opinion
 
 log = logging.getLogger(__name__)
 
+ROUNDING = 1e-9  # in the deciding metric's unit: the same weights under other codes may sum in another order
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -94,15 +96,17 @@ def duel(application: str, params: Mapping[str, Any], features: Path, bundle: Pa
     verdicts += [Verdict(True, gate.metric, f"{gate.metric}: no test row is in this slice") for gate in empty]
     if note:
         verdicts.append(Verdict(True, "champion", note))
-    opinion = None
+    opinion = difference = None
     if champion:
+        difference = paired_difference(chosen, candidate, champion)
+        verdicts.append(against_live(chosen, difference))
         sides = Sides(rows.queries, candidate.scores, champion.scores)
         opinion = second_opinion(chosen, sides, features, bundle, values.get("off_policy_slack"))
         verdicts.append(opinion.verdict)
     return Judgement(
         passed=all(verdict.passed for verdict in verdicts),
         verdicts=verdicts,
-        difference=paired_difference(chosen, candidate, champion) if champion else None,
+        difference=difference,
         candidate=candidate.figures,
         champion=champion.figures if champion else None,
         opinion=opinion,
@@ -155,6 +159,17 @@ def paired_difference(application: Application, candidate: Showing, champion: Sh
     theirs = ours.select(group).join(theirs, on=group, how="left", maintain_order="left")
     (our_values, of), (their_values, _) = columns_of(ours, metric), columns_of(theirs, metric)
     return asdict(bootstrap(our_values - their_values, of))
+
+
+def against_live(application: Application, difference: Mapping[str, float]) -> Verdict:
+    """Refused where the whole interval lies on the worse side, however small the loss: losses within a slack add up."""
+    metric, (mean, low, high) = application.primary, (difference[name] for name in ("mean", "low", "high"))
+    best = high if application.metrics[metric] == "higher" else -low
+    name = f"{metric} against the live release"
+    words = f"{name}: {mean:+.4g} [{low:+.4g}, {high:+.4g}]"
+    if best < -ROUNDING:
+        return Verdict(False, name, f"{words}, worse beyond noise: expected an interval that reaches 0")
+    return Verdict(True, name, f"{words}, not worse beyond noise")
 
 
 def _champion(application: Application, rows: Rows, bundle: Path, live: Path | None) -> tuple[Showing | None, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from components import releases, sealed
-from components.audit import audit, read_audit
+from components.audit import Note, audit, read_audit
 from components.clock import now
 from components.core.artifacts import read_json, write_json
 from components.core.errors import ReleaseRefused
@@ -59,6 +59,7 @@ def offer(wish: Wish) -> Released:
         ReleaseError: somebody moved the pointer while it was judged.
     """
     version = sealed.version_of(settings().data / wish.application / "bundle")
+    releases.complete(wish.application)
     standing = releases.pointer(wish.application)
     if standing is not None and (words := _why_not(wish, version, standing)):
         return left(standing, words)
@@ -111,20 +112,19 @@ def _judged(wish: Wish, version: str, champion: str | None) -> tuple[Judgement, 
 
 def _crown(wish: Wish, version: str, standing: Pointer | None, judgement: Judgement) -> Released:
     champion = standing.version if standing else None
-    before = releases.point(wish.application, version, wish.reason, expected=champion, automatic=wish.automatic)
-    note_displaced(before, version, wish.by)
-    on_record(wish.application, version, "released", wish.by)
+    note = Note("released", wish.by, judgement.difference)
+    releases.point(wish.application, version, wish.reason, expected=champion, automatic=wish.automatic, note=note)
+    on_record(wish.application, version, "released", wish.by, True)
     words = f"{wish.application}: release {version} is live (before: {champion or 'none'}). {gain(judgement)}"
     return Released(wish.application, version, True, words)
 
 
 def _challenge(wish: Wish, version: str, standing: Pointer, judgement: Judgement) -> Released:
     mode: Mode = "canary" if wish.mode == "canary" else "shadow"
-    before = releases.challenge(
-        wish.application, version, wish.share, mode, wish.reason, expected=standing.version, automatic=wish.automatic
-    )
-    note_displaced(before, version, wish.by)
-    on_record(wish.application, version, mode, wish.by)
+    note = Note(mode, wish.by, {"share": wish.share, **(judgement.difference or {})})
+    terms, expected = (wish.share, mode, wish.reason), standing.version
+    releases.challenge(wish.application, version, *terms, expected=expected, automatic=wish.automatic, note=note)
+    on_record(wish.application, version, mode, wish.by, True)
     role = f"answers {wish.share:.0%} of the customers" if mode == "canary" else "is asked beside it, unseen"
     words = f"{wish.application}: {standing.version} stays live, {version} {role} ({mode}). {gain(judgement)}"
     return Released(wish.application, standing.version, True, words)
@@ -143,18 +143,15 @@ def gain(judgement: Judgement) -> str:
     return f"Against the one before: {mean:+.4f} [{low:+.4f}, {high:+.4f}]{noise}"
 
 
-def note_displaced(before: Pointer | None, version: str, by: str | None) -> None:
-    """On record: the challenger that waited until `version` was given its place, or the whole shop."""
-    waiting = before.challenger if before else None
-    if before is not None and waiting is not None and waiting.version != version:
-        audit(before.application, "dismissed", waiting.version, version, f"{version} took its place", by)
+def on_record(application: str, version: str, what: str, by: str | None, moved: bool = False) -> None:
+    """The reference for the next quality gate and BentoML's store, where the pointer has moved.
 
-
-def on_record(application: str, version: str, what: str, by: str | None) -> None:
-    """BentoML's store, the reference for the next quality gate, the audit line, where the pointer has moved.
-
-    Each is done only where missing: a run killed after the pointer moved is completed by the next.
+    Each is done only where missing: a run killed after the pointer moved is completed by the next. What is not in
+    BentoML's store was not completed, for that comes last. The audit line came with the move; only a pointer of an
+    older version of the project lacks it.
     """
+    if what != "promoted" and (moved or not _is_registered(application, version)):
+        _keep_references()  # of a challenger, when it was placed
     _register(application, version, releases.release_path(application, version))
     pointer = releases.pointer(application)
     if pointer is None:
@@ -163,8 +160,6 @@ def on_record(application: str, version: str, what: str, by: str | None) -> None
     share = {"share": waiting.share} if waiting else {}
     if _is_audited(application, version, what, share):
         return
-    if what != "promoted":  # the data that a challenger was made from became the reference when it was placed
-        _keep_references()
     before, why = (pointer.version, waiting.why) if waiting else (pointer.previous, pointer.why)
     audit(application, what, before, version, why, by, share | _figures(application, version))
 
@@ -183,11 +178,17 @@ def _register(application: str, version: str, folder: Path) -> None:
     import bentoml
 
     tag, facts = f"{application}:{version}", read_json(folder / sealed.RELEASE)
-    if any(str(model.tag) == tag for model in bentoml.models.list()):
+    if _is_registered(application, version):
         return
     labels = {"application": application, "git": facts.get("git", "none")[:40], "dvc": facts.get("dvc", "none")[:40]}
     with bentoml.models.create(tag, labels=labels, metadata={"verdict": facts.get("verdict", "")}) as model:
         shutil.copytree(folder, model.path, dirs_exist_ok=True)
+
+
+def _is_registered(application: str, version: str) -> bool:
+    import bentoml
+
+    return any(str(model.tag) == f"{application}:{version}" for model in bentoml.models.list())
 
 
 def _keep_references() -> None:

@@ -25,12 +25,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from components import releases
-from components.audit import audit
+from components.audit import Note
 from components.core.errors import ShopError
 from components.logs import set_up_logs
 from components.settings import settings
 from flows.crew import only_run
-from flows.promotion import Place, Wish, note_displaced, offer
+from flows.promotion import Place, Wish, offer
 from flows.scoreboard import PLAIN_WIDTH
 from flows.server import quieten, some_server
 from flows.shelf import TABLES
@@ -98,9 +98,8 @@ def rollback(
     version = version or version_before(found)
     if found.version == version:
         return left(found, f"release {version} is live already; nothing to do{beside(found)}")
-    before = releases.point(application, version, why, withdraw=True, expected=found.version, automatic=automatic)
-    note_displaced(before, version, by)
-    audit(application, "rolled back", found.version, version, why, by)
+    note = Note("rolled back", by)
+    releases.point(application, version, why, withdraw=True, expected=found.version, automatic=automatic, note=note)
     words = f"{application}: release {version} is live (before: {found.version}, which is withdrawn). {why}"
     return Released(application, version, True, words)
 
@@ -108,9 +107,7 @@ def rollback(
 @flow(name="pin", validate_parameters=False)
 def pin(application: str, version: str, why: str = "pinned by hand", by: str | None = None) -> Released:
     """Make a release live and keep it so: nothing that runs by itself moves the pointer until `unpin`."""
-    before = releases.point(application, version, why, held=True)
-    note_displaced(before, version, by)
-    audit(application, "pinned", before.version if before else None, version, why, by)
+    releases.point(application, version, why, held=True, note=Note("pinned", by))
     return Released(application, version, True, f"{application}: release {version} is live and held. {why}")
 
 
@@ -123,8 +120,7 @@ def unpin(application: str, why: str = "unpinned by hand", by: str | None = None
 @flow(name="freeze", validate_parameters=False)
 def freeze(application: str, why: str = "frozen by hand", by: str | None = None) -> Released:
     """Keep everything as it is, a canary with its share too, until `thaw`; a person may still move the pointer."""
-    before = releases.hold(application, why)
-    audit(application, "frozen", before.version, before.version, why, by)
+    before = releases.hold(application, why, note=Note("frozen", by))
     words = f"{application}: release {before.version} is held{beside(before)}. {why}"
     return Released(application, before.version, before.held is None, words)
 
@@ -167,12 +163,12 @@ def settle(
         return left(found, words)
     kept, version = found.version, waiting.version
     if verdict == "promote":
-        releases.point(application, version, why, expected=kept, challenger=version, automatic=automatic)
-        audit(application, "promoted", kept, version, why, by, figures)
+        note = Note("promoted", by, figures)
+        releases.point(application, version, why, expected=kept, challenger=version, automatic=automatic, note=note)
         words = f"release {version} is live, no longer {waiting.mode} (before: {kept}). {why}"
         return Released(application, version, True, f"{application}: {words}")
-    releases.dismiss_challenger(application, why, withdraw, challenger=version, automatic=automatic)
-    audit(application, "dismissed", version, kept, why, by, figures)
+    note = Note("dismissed", by, figures)
+    releases.dismiss_challenger(application, why, withdraw, challenger=version, automatic=automatic, note=note)
     words = f"{version} is no longer {waiting.mode}{' and is withdrawn' if withdraw else ''}; {kept} stays live. {why}"
     return Released(application, kept, True, f"{application}: {words}")
 
@@ -181,8 +177,7 @@ def _let_go(application: str, what: str, why: str, by: str | None) -> Released:
     found = standing(application)
     if found.held is None:
         return left(found, "the pointer is not held; nothing to do")
-    before = releases.unhold(application, why)
-    audit(application, what, before.version, before.version, why, by)
+    before = releases.unhold(application, why, note=Note(what, by))
     words = f"{application}: release {before.version} is no longer held. {why}"
     return Released(application, before.version, True, words)
 

@@ -29,6 +29,7 @@ def shelf_table(application: str) -> Table:
 
 def log_table(application: str) -> Table:
     """Every decision, oldest first."""
+    releases.complete(application)
     table = _table(f"decisions about {application}", None, ("at", "what", "from", "to", "why", "by", "figures"))
     for one in read_audit(application):
         told = (one.what, one.before or "", one.after or "", one.why, one.by, _figures(one.figures))

@@ -20,7 +20,8 @@ class Released:
 
 
 def standing(application: str) -> Pointer:
-    """The pointer; raises ReleaseError before the first release."""
+    """The pointer, its last move on record; raises ReleaseError before the first release."""
+    releases.complete(application)
     found = releases.pointer(application)
     if found is None:
         raise ReleaseError(f"expected a live release of {application}, but there is none; promote one first")

@@ -38,7 +38,7 @@ def test_a_decision_is_read_as_it_was_written(log: Path, monkeypatch: pytest.Mon
     assert (second.before, second.after, second.by) == ("20251231-00000002", "20251231-00000003", "retrain")
     assert second.figures == {"mean": -0.1} and first.at <= second.at
     assert read_audit("demand") == [second]
-    keys = {"at", "application", "what", "from", "to", "why", "by", "figures"}
+    keys = {"id", "at", "application", "what", "from", "to", "why", "by", "figures"}
     assert all(json.loads(line).keys() == keys for line in log.read_text().splitlines())
 
 

@@ -29,7 +29,7 @@ from components.recommendation.application import APPLICATION
 from components.recommendation.features.folds import featurise
 from components.recommendation.recode import recode
 from flows.crew import only_run
-from flows.duel import Judgement, Rows, duel, show
+from flows.duel import Judgement, Rows, against_live, duel, show
 from flows.promotion import Place, gain
 from flows.release import main, release, rollback
 
@@ -133,6 +133,42 @@ def test_a_better_candidate_replaces_the_champion_and_a_worse_one_is_refused(sho
     assert not verdict_of(shop, refused)["passed"]
     assert audit(shop)[-1] == ("refused", refused)
     assert refused not in releases.versions(NAME)
+
+
+@pytest.mark.parametrize(
+    ("application", "low", "high", "passes"),
+    [
+        ("recommendation", -0.002, -0.001, False),
+        ("recommendation", -0.002, 0.001, True),
+        ("recommendation", 0.001, 0.002, True),
+        ("recommendation", 0.0, 0.0, True),
+        ("demand", 0.001, 0.002, False),
+        ("demand", -0.001, 0.002, True),
+        ("demand", -0.002, -0.001, True),
+        ("demand", 0.0, 0.0, True),
+    ],
+)
+def test_a_loss_beyond_noise_is_refused_whatever_the_slack(
+    application: str, low: float, high: float, passes: bool
+) -> None:
+    chosen = load_application(application)
+    verdict = against_live(chosen, {"mean": (low + high) / 2, "low": low, "high": high})
+    assert verdict.passed == passes and verdict.metric == f"{chosen.primary} against the live release"
+    assert f"[{low:+.4g}, {high:+.4g}]" in verdict.reason
+
+
+def test_slack_lets_no_loss_beyond_noise_through_and_a_refresh_passes(shop: Path) -> None:
+    write_params(shop, slack=1.0)
+    package(shop, "personal")
+    release(NAME, "first")
+    refused = package(shop, "popularity", days=1)
+    with pytest.raises(ReleaseRefused, match=r"ndcg@10 against the live release: -.* worse beyond noise"):
+        release(NAME, "worse within slack")
+    lost = [one["metric"] for one in verdict_of(shop, refused)["verdicts"] if not one["passed"]]
+    assert lost == ["ndcg@10 against the live release"]
+    same = package(shop, "personal", days=1)
+    assert release(NAME, "refresh").version == same
+    assert "ndcg@10 against the live release: +0 [+0, +0], not worse beyond noise" in verdict_of(shop, same)["reasons"]
 
 
 def test_a_floor_refuses_the_first_release_with_status_1(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,7 +338,7 @@ def test_a_canary_whose_run_was_killed_before_the_record_is_completed_by_the_nex
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
         killed.setattr("flows.promotion.on_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         release(NAME, "nightly", mode="canary", share=0.1, automatic=True)
-    assert waiting() == (second, "canary", 0.1) and audit(shop)[-1][0] == "released"
+    assert waiting() == (second, "canary", 0.1) and audit(shop)[-1] == ("canary", second)
     for _ in range(2):
         assert not release(NAME, "nightly", mode="canary", share=0.1, automatic=True).moved
     assert [what for what, _ in audit(shop)] == ["released", "canary"] and bento_labels(second)
@@ -366,7 +402,7 @@ def test_a_run_killed_after_the_pointer_moved_is_completed_by_the_next(
         killed.setattr("flows.promotion.on_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         release(NAME)
     assert releases.live(NAME) == version
-    assert not (shop / "shop" / "audit.jsonl").exists()
+    assert audit(shop) == [("released", version)], "the line came with the move"
     assert not release(NAME).moved
     assert audit(shop) == [("released", version)] and bento_labels(version)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -146,6 +148,55 @@ def test_the_figures_that_a_canary_was_settled_by_stay_on_record(
     assert main(["log", NAME]) == 0
     shown = capsys.readouterr().out.split()
     assert {"promoted", second, third, "watch", "0.01235,"} <= set(shown)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["rollback"], ["dismissed", "rolled back"]),
+        (["pin"], ["dismissed", "pinned"]),
+        (["freeze"], ["frozen"]),
+        (["thaw"], ["thawed"]),
+        (["unpin"], ["unpinned"]),
+        (["settle", "promote"], ["promoted"]),
+        (["settle", "dismiss"], ["dismissed"]),
+    ],
+)
+@pytest.mark.parametrize("reader", [["log"], ["pin"]])
+def test_a_move_killed_before_the_log_is_put_on_record_once_by_who_comes_next(
+    shelf: list[str], monkeypatch: pytest.MonkeyPatch, command: list[str], said: list[str], reader: list[str]
+) -> None:
+    first, _, third, fourth = shelf
+    releases.challenge(NAME, third, 0.1, "canary", "nightly")
+    if command[0] in ("thaw", "unpin"):
+        releases.hold(NAME, "stocktaking")
+    version = [first] if command == ["pin"] else []
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("components.releases._say", _killed_after_the_move(standing()))
+        main([command[0], NAME, *command[1:], *version, "--why", "this reason"])
+    assert on_record() == []
+    for _ in range(2):
+        assert main([*reader, NAME, *[fourth] * (reader == ["pin"])]) == 0
+    found = on_record()[: len(said)]
+    assert [what for what, *_ in found] == said and found[-1][3] == "this reason"
+    assert sum(why == "this reason" for *_, why in on_record()) == 1
+
+
+def _killed_after_the_move(before: releases.Pointer) -> Callable[[releases.Pointer | None], None]:
+    def say(found: releases.Pointer | None) -> None:
+        if found != before:
+            raise KeyboardInterrupt
+
+    return say
+
+
+def test_a_pointer_without_a_record_moves_as_any(shelf: list[str], tmp_path: Path) -> None:
+    path = releases.pointer_path(NAME)
+    old = json.loads(path.read_text())
+    del old["record"]
+    write_json(path, old)
+    assert main(["log", NAME]) == 0 and main(["freeze", NAME]) == 0
+    assert [what for what, *_ in on_record()] == ["frozen"]
 
 
 def test_before_the_first_release_every_move_says_so(shelf: list[str], capsys: pytest.CaptureFixture[str]) -> None:
