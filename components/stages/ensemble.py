@@ -34,6 +34,8 @@ def ensemble(application: str) -> None:
     report = {name: _learn(name, values or {}, spec, chosen, data, out) for name, values in params["ensembles"].items()}
     write_json(out / "report.json", report)
     for name in chosen.terms:
+        if not (data / "features" / name).is_file():  # a benchmark's folds, from which nothing is packaged
+            continue
         (out / "terms" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(data / "features" / name, out / "terms" / name)
 
