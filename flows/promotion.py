@@ -20,6 +20,7 @@ from components.core.params import read_params
 from components.pointers import Challenger, Mode, Pointer
 from components.settings import settings
 from flows.duel import Judgement, duel
+from flows.exhibits import show_decision, show_duel
 from flows.standing import Released, is_held, left
 
 log = logging.getLogger(__name__)
@@ -102,11 +103,14 @@ def _judged(wish: Wish, version: str, champion: str | None) -> tuple[Judgement, 
     verdict = _verdict_path(application, version)
     facts = {"application": application, "version": version, "champion": champion, "at": now().isoformat()}
     write_json(verdict, facts | judgement.as_json())
+    show_duel(application, version, champion, judgement, gain(judgement))
     if not judgement.passed:
         reasons = "; ".join(judgement.reasons)
         audit(application, "refused", champion, version, reasons, wish.by, judgement.difference)
         kept = f"release {champion} stays live" if champion else "nothing is live"
-        raise ReleaseRefused(f"{version} is refused, {kept}: {reasons} ({verdict})")
+        words = f"{version} is refused, {kept}: {reasons} ({verdict})"
+        show_decision(application, f"{application}: {words}")
+        raise ReleaseRefused(words)
     return judgement, verdict
 
 

@@ -30,6 +30,7 @@ from components.core.errors import ShopError
 from components.logs import set_up_logs
 from components.settings import settings
 from flows.crew import only_run
+from flows.exhibits import told
 from flows.promotion import Place, Wish, offer
 from flows.scoreboard import PLAIN_WIDTH
 from flows.server import quieten, some_server
@@ -76,7 +77,7 @@ def release(
         ShopError: a run of the graph is at work, or somebody moved the pointer in the meantime.
     """
     with only_run(Path()):  # nobody writes data/ while it is judged and copied
-        return offer(Wish(application, reason, mode, share, again, automatic, by))
+        return told(offer(Wish(application, reason, mode, share, again, automatic, by)))
 
 
 @flow(name="rollback", validate_parameters=False)
@@ -101,14 +102,14 @@ def rollback(
     note = Note("rolled back", by)
     releases.point(application, version, why, withdraw=True, expected=found.version, automatic=automatic, note=note)
     words = f"{application}: release {version} is live (before: {found.version}, which is withdrawn). {why}"
-    return Released(application, version, True, words)
+    return told(Released(application, version, True, words))
 
 
 @flow(name="pin", validate_parameters=False)
 def pin(application: str, version: str, why: str = "pinned by hand", by: str | None = None) -> Released:
     """Make a release live and keep it so: nothing that runs by itself moves the pointer until `unpin`."""
     releases.point(application, version, why, held=True, note=Note("pinned", by))
-    return Released(application, version, True, f"{application}: release {version} is live and held. {why}")
+    return told(Released(application, version, True, f"{application}: release {version} is live and held. {why}"))
 
 
 @flow(name="unpin", validate_parameters=False)
@@ -122,7 +123,7 @@ def freeze(application: str, why: str = "frozen by hand", by: str | None = None)
     """Keep everything as it is, a canary with its share too, until `thaw`; a person may still move the pointer."""
     before = releases.hold(application, why, note=Note("frozen", by))
     words = f"{application}: release {before.version} is held{beside(before)}. {why}"
-    return Released(application, before.version, before.held is None, words)
+    return told(Released(application, before.version, before.held is None, words))
 
 
 @flow(name="thaw", validate_parameters=False)
@@ -166,11 +167,11 @@ def settle(
         note = Note("promoted", by, figures)
         releases.point(application, version, why, expected=kept, challenger=version, automatic=automatic, note=note)
         words = f"release {version} is live, no longer {waiting.mode} (before: {kept}). {why}"
-        return Released(application, version, True, f"{application}: {words}")
+        return told(Released(application, version, True, f"{application}: {words}"))
     note = Note("dismissed", by, figures)
     releases.dismiss_challenger(application, why, withdraw, challenger=version, automatic=automatic, note=note)
     words = f"{version} is no longer {waiting.mode}{' and is withdrawn' if withdraw else ''}; {kept} stays live. {why}"
-    return Released(application, kept, True, f"{application}: {words}")
+    return told(Released(application, kept, True, f"{application}: {words}"))
 
 
 def _let_go(application: str, what: str, why: str, by: str | None) -> Released:
@@ -179,7 +180,7 @@ def _let_go(application: str, what: str, why: str, by: str | None) -> Released:
         return left(found, "the pointer is not held; nothing to do")
     before = releases.unhold(application, why, note=Note(what, by))
     words = f"{application}: release {before.version} is no longer held. {why}"
-    return Released(application, before.version, True, words)
+    return told(Released(application, before.version, True, words))
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
