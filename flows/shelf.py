@@ -16,6 +16,7 @@ from components.pointers import Pointer
 
 def shelf_table(application: str) -> Table:
     """Every release with its state, the one placed first before the others."""
+    releases.complete(application)
     pointer = releases.pointer(application)
     held = pointer.held if pointer else None
     caption = f"held since {held.at:%Y-%m-%d %H:%M} UTC: {held.why}" if held else None

@@ -66,6 +66,7 @@ def _running(running: Mapping[str, Any] | None) -> list[dict[str, str]]:
 
 
 def _release(application: str) -> dict[str, str]:
+    releases.complete(application)
     found = releases.pointer(application)
     waiting = found.challenger if found else None
     return {

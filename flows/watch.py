@@ -24,6 +24,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from rich.console import Console
 
+from components import releases
 from components.clock import now
 from components.core.artifacts import write_json
 from components.core.errors import ShopError
@@ -82,6 +83,8 @@ def watch_all(applications: Sequence[str] | None = None, act: bool = True) -> tu
 
 def look(application: str, params: Mapping[str, Any], store: Store, act: bool) -> Decision:
     """One application: read what is new, find the figures, decide, act, remember."""
+    if act:
+        releases.complete(application)
     one = watched(application, params)
     if one is None:
         return _kept({**_blank(application), "words": "no release is live, so there is nothing to watch"}, act, 1)

@@ -162,7 +162,7 @@ def test_the_figures_that_a_canary_was_settled_by_stay_on_record(
         (["settle", "dismiss"], ["dismissed"]),
     ],
 )
-@pytest.mark.parametrize("reader", [["log"], ["pin"]])
+@pytest.mark.parametrize("reader", [["log"], ["list"], ["pin"]])
 def test_a_move_killed_before_the_log_is_put_on_record_once_by_who_comes_next(
     shelf: list[str], monkeypatch: pytest.MonkeyPatch, command: list[str], said: list[str], reader: list[str]
 ) -> None:
