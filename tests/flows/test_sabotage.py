@@ -16,6 +16,8 @@ import yaml
 
 from components.feedback.events import Event
 from components.feedback.store import Store, open_store
+from components.recommendation.answer.answerer import Answerer
+from components.recommendation.answer.ask import Ask
 
 if TYPE_CHECKING:
     from conftest import Shop
@@ -53,6 +55,14 @@ def spoilt(rows: pl.DataFrame, which: pl.Expr) -> pl.DataFrame:
     return changed.unique(["basket_id", "product_id"], keep="first", maintain_order=True)
 
 
+def serves(shop: Shop) -> None:
+    """The live release loads as the service loads it, every byte as it was sealed, and answers a customer."""
+    answerer = Answerer.load(shop.home / "releases" / APP / str(shop.live()))
+    answer = answerer.answer(Ask(customer_id="c10", k=5))
+    assert answer.known_customer and len({item.product_id for item in answer.items}) == 5
+    assert answer.rung in ("ensemble", "single"), "not one of the fallbacks"
+
+
 def test_a_broken_week_stops_the_run_in_one_line(shop: Shop, tiny: Tables, before: Before) -> None:
     version, commit = shop.live(), shop.git("rev-parse", "retrain")
     rows, last = before(tiny["transactions"], 1), pl.col("at") >= AS_OF - timedelta(weeks=2)
@@ -64,6 +74,7 @@ def test_a_broken_week_stops_the_run_in_one_line(shop: Shop, tiny: Tables, befor
     assert (shop.live(), shop.git("rev-parse", "retrain")) == (version, commit)
     assert shop.lines()[-1]["outcome"] == "failed" and not any("train" in line for line in said.splitlines()[:-1]
                                                                 if line.startswith("done"))  # fmt: skip
+    serves(shop)
 
 
 def test_a_challenger_of_corrupted_data_is_refused(shop: Shop, tiny: Tables, before: Before) -> None:
@@ -77,6 +88,7 @@ def test_a_challenger_of_corrupted_data_is_refused(shop: Shop, tiny: Tables, bef
     assert not (shop.home / "releases" / APP / line["versions"][APP]).exists()
     quality = json.loads((shop.home / "retrain" / "work" / "data" / "quality" / "transactions.json").read_text())
     assert "amount_psi" in [finding["name"] for finding in quality["findings"] if not finding["passed"]]
+    serves(shop)
 
 
 def test_a_shift_of_season_goes_through_and_a_flood_does_not(
@@ -103,6 +115,7 @@ def test_a_shift_of_season_goes_through_and_a_flood_does_not(
     assert quarantined == {f"{what}-{number}" for what, n in (("label", 500), ("bot", 2400)) for number in range(n)}
     assert accepted == {f"click-{number}" for number in range(50)} | {f"fair-{number}" for number in range(50)}
     assert stored(store) == accepted | quarantined, "nothing is lost"
+    serves(shop)
 
 
 def events() -> list[Event]:
