@@ -64,7 +64,7 @@ def challenge(one: Watched, notes: Notes, act: bool) -> Challenge | None:
 def _silent(
     waiting: Challenger, champion: Mapping[str, Running], challenger: Mapping[str, Running], min_answers: int
 ) -> Judgement | None:
-    """A canary that never answers: where it fails the champion steps in, so nothing of it is ever logged."""
+    """A canary of whom no answer is known at all, though some were due: its failures would be logged as such."""
     seen = max((state.n for state in champion.values()), default=0)
     if waiting.mode != "canary" or challenger or seen * waiting.share < max(LEAST_DUE, min_answers / 2):
         return None
