@@ -79,7 +79,10 @@ def _arm(name: str, root: Path, first: ReplayShop) -> ReplayShop:
     if (root / name).is_dir():  # a replay that was interrupted
         return ReplayShop(root / name, first.history, first.prefect_url)
     explored = {**first.history.params["recommendation"], "exploration": {"share": ARMS[name].explores}}
-    return first.like(root / name, {**first.history.params, "recommendation": explored})
+    shop = first.like(root / name, {**first.history.params, "recommendation": explored})
+    if ARMS[name].explores:  # the copied release does not: the same weights again, packed to explore
+        shop.run("flows.retrain", "--refresh", "--applications", "recommendation", "--reason", "to explore")
+    return shop
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:

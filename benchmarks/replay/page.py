@@ -39,6 +39,8 @@ def print_tables(console: Console, result: Mapping[str, Any]) -> None:
     for row in result["arms"]:
         arms.add_row(*(_text(row[name]) for name in names))
     console.print(arms)
+    if not result["comparisons"]:
+        return
     gaps = Table(title="the loop against the other arms, the same baskets and series")
     for name in ("against", "metric", "difference [95 %]"):
         gaps.add_column(name, no_wrap=True)

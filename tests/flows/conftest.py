@@ -75,7 +75,8 @@ stages:
 
 ROOT = Path(__file__).parents[2]
 
-# a shop that learns in seconds; `gates` let everything pass that is not far worse than what is live
+# A shop that learns in seconds. `gates` let everything pass that is not worse beyond noise than what is live, and under
+# so long a half-life a week more never is.
 SHOP_PARAMS: dict[str, Any] = {
     "timezone": "UTC",
     "sources": {name: {"kind": "folder", "path": "tables"} for name in ("transactions", "products")},
@@ -84,7 +85,7 @@ SHOP_PARAMS: dict[str, Any] = {
     "recommendation": {
         "split": {"horizon_days": 14, "oof_folds": 1, "anonymous_queries": 5},
         "features": {},
-        "models": {"popularity": {}, "personal": {}},
+        "models": {"popularity": {}, "personal": {"half_life_days": 365}},
         "ensembles": {"rrf": {}},
         "gates": {"slack": 0.1, "slice_slack": 1.0, "ms_per_query": 1000, "slower": 1000},
     },

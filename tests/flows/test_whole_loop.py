@@ -31,7 +31,7 @@ PARAMS = {
     "recommendation": {
         "split": {"horizon_days": 14, "oof_folds": 1, "anonymous_queries": 5},
         "features": {},
-        "models": {"popularity": {}, "personal": {}},
+        "models": {"popularity": {}, "personal": {"half_life_days": 30}},
         "ensembles": {"rrf": {}},
         "gates": {"slack": 1.0, "slice_slack": 1.0, "ms_per_query": 1000},
     },
@@ -185,7 +185,7 @@ def test_kill_9_during_training_leaves_no_orphan_and_the_next_run_resumes(shop: 
     if live(shop) is None:
         pipeline(shop)
     version, params = live(shop), shop / "params.yaml"
-    changed = params.read_text().replace("personal: {}", "personal: {half_life_days: 30}")
+    changed = params.read_text().replace("half_life_days: 30", "half_life_days: 90")
     params.write_text(changed)
     flow = subprocess.Popen(
         [sys.executable, "-m", "flows.pipeline"], cwd=shop, env=environment(shop), stdout=subprocess.DEVNULL,
