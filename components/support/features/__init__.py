@@ -1,0 +1,1 @@
+"""What models of customer service are fitted on and asked with."""
