@@ -18,6 +18,7 @@ from components.core.errors import ParamsError
 from components.core.gate import Gate
 from components.core.metrics import Asked
 
+Unit = Literal["rank", "score", "probability"]
 # featurise(tables, as_of ISO string, the application's params and `timezone`, output folder)
 Featurise = Callable[[Mapping[str, pl.LazyFrame], str, Mapping[str, Any], Path], None]
 # outcomes(scores, queries, truth, pool): one row per group, metric columns and slice columns
@@ -45,7 +46,8 @@ class Application:
     optional      shop tables that add something where a shop has them; of `tables` and these, the first
                   that the shop has says until when the data goes
     unit          "rank": only the order within a group means anything, so members become
-                  within-group ranks before they are combined; "score": values are comparable
+                  within-group ranks before they are combined; "score": values are comparable;
+                  "probability": log scores of a fixed list of labels, made probabilities (classification.py)
     metrics       metric -> which direction is better; the first decides. Where `outcomes` has a column
                   "<metric> of", the metric is sum(metric) / sum(metric of), else a mean over groups
     slices        columns of `outcomes` by which figures are broken down; its column `headline`
@@ -61,6 +63,7 @@ class Application:
     plots         more tables for `dvc plots show`
     terms         files below features/ that say how weights read data; `ensemble` keeps them beside the weights, so
                   that `package` can tell them of other data than they learned from (terms_of)
+    reject        where nothing may be true of a group: the pool's feature column that is 1 on the row that says so
     logged_keys   where answers are drawn with known chances: logged rows in the terms of scores, for a second opinion
     """
 
@@ -68,7 +71,7 @@ class Application:
     keys: tuple[str, ...]
     tables: tuple[str, ...]
     optional: tuple[str, ...]
-    unit: Literal["rank", "score"]
+    unit: Unit
     metrics: Mapping[str, Literal["higher", "lower"]]
     slices: tuple[str, ...]
     featurise: Featurise
@@ -86,6 +89,7 @@ class Application:
     plots: Plots | None = None
     terms: tuple[str, ...] = ()
     logged_keys: LoggedKeys | None = None
+    reject: str | None = None
 
     @property
     def group(self) -> str:

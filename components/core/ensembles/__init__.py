@@ -15,12 +15,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import polars as pl
 
-from components.core.application import Application, Objective
+from components.core.application import Application, Objective, Unit
 from components.core.artifacts import read_json, write_json
 from components.core.errors import DataError, ModelError, NotFitted
 from components.core.metrics import Asked, group_offsets, ranks_within
@@ -34,12 +34,13 @@ class PoolSpec:
     keys: tuple[str, ...]
     members: tuple[str, ...]
     features: tuple[str, ...]
-    unit: Literal["rank", "score"]
+    unit: Unit
     objective: Objective | None = None
     stack: dict[str, Any] = field(default_factory=dict)
     level: str | None = None
     parts: tuple[str, ...] = ()
     scale: str | None = None
+    reject: str | None = None
 
     @classmethod
     def of(cls, application: Application, members: list[str], features: list[str]) -> Self:
@@ -54,12 +55,13 @@ class PoolSpec:
             application.level,
             application.parts,
             application.scale,
+            application.reject,
         )
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Features without which no ensemble can tell one kind of row from another."""
-        wanted = (self.level, *self.parts, self.scale)
+        wanted = (self.level, *self.parts, self.scale, self.reject)
         return tuple(dict.fromkeys(name for name in wanted if name is not None))
 
     def only(self, members: Sequence[str]) -> Self:
@@ -80,6 +82,8 @@ class PoolSpec:
         """Write pool.json."""
         kept = asdict(self)
         kept.pop("objective")
+        if self.reject is None:  # pools without it are written as they were before there was any
+            kept.pop("reject")
         write_json(folder / "pool.json", kept)
 
     @classmethod
@@ -209,9 +213,9 @@ def parts_of(features: np.ndarray, spec: PoolSpec, names: Sequence[str]) -> dict
     return {label: np.flatnonzero(codes.ravel() == number) for number, label in enumerate(labelled)}
 
 
-def comparable(members: np.ndarray, offsets: np.ndarray, unit: Literal["rank", "score"]) -> np.ndarray:
+def comparable(members: np.ndarray, offsets: np.ndarray, unit: Unit) -> np.ndarray:
     """Members on one scale. Ranks become the discount 1 / log2(1 + rank), a missing score becomes 0."""
-    if unit == "score":
+    if unit != "rank":
         return members
     scaled = [1 / np.log2(1 + ranks_within(column, offsets)) for column in members.T]
     return np.nan_to_num(np.column_stack(scaled))
