@@ -16,7 +16,7 @@ from components.core.application import Application, load_application
 from components.core.artifacts import folder_bytes
 from components.core.bundle import load_bundle
 from components.core.errors import ShopError
-from components.core.gate import Gate, Verdict, judge_all
+from components.core.gate import Gate, Verdict, judge_all, spread
 from components.core.metrics import bootstrap, columns_of, overall
 from components.core.params import section
 from components.core.splits import fold_table
@@ -34,11 +34,13 @@ class Rows:
     queries: pl.DataFrame
     pool: pl.DataFrame
     truth: pl.DataFrame
+    features: Path | None = None  # the folder they come from, for figures of all answers together
 
     @classmethod
     def of(cls, features: Path) -> Rows:
         """The test fold that featurise wrote."""
-        return cls(*(fold_table(features, "test", table) for table in ("queries", "pool", "truth")))
+        queries, pool, truth = (fold_table(features, "test", table) for table in ("queries", "pool", "truth"))
+        return cls(queries, pool, truth, features)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Showing:
 
     scores: pl.DataFrame
     outcomes: pl.DataFrame
-    figures: dict[str, float]  # metric, or "slice=value/metric", and ms_per_query, mb
+    figures: dict[str, float]  # metric, or "slice=value/metric", those of summary, and ms_per_query, mb
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def duel(application: str, params: Mapping[str, Any], features: Path, bundle: Pa
     candidate = show(chosen, rows, bundle, catalogue=bundle)
     champion, note = _champion(chosen, rows, bundle, live)
     values = section(dict(params), application).get("gates") or {}
-    gates = chosen.gates(values)
+    gates = spread(chosen.gates(values), candidate.figures)
     empty = [gate for gate in gates if not _has_rows(gate, candidate)]
     verdicts = judge_all(
         [g for g in gates if g not in empty], candidate.figures, champion.figures if champion else None
@@ -122,8 +124,9 @@ def show(application: Application, rows: Rows, folder: Path, catalogue: Path | N
     scores = bundle.predict(queries, pool)
     scores = back(scores) if back else scores
     outcomes = application.outcomes(scores, rows.queries, rows.truth, rows.pool)
+    together = application.summary(scores, rows.features) if rows.features else {}
     costs = {"ms_per_query": application.milliseconds(folder), "mb": folder_bytes(folder) / 1e6}
-    return Showing(scores, outcomes, {**figures(application, outcomes), **costs})
+    return Showing(scores, outcomes, {**figures(application, outcomes), **together, **costs})
 
 
 def recoding(application: str) -> Callable[..., Any] | None:

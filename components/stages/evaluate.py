@@ -178,7 +178,8 @@ def _floors(gates: Sequence[Gate]) -> list[Gate]:
 
 
 def _figures(row: dict[str, Any]) -> dict[str, float]:
-    return {name: value["mean"] for name, value in row["metrics"].items()} | {"ms_per_query": row["ms_per_query"]}
+    figures = {name: value["mean"] for name, value in row["metrics"].items()} | row.get("summary", {})
+    return figures | {"ms_per_query": row["ms_per_query"]}
 
 
 def _sign(application: Application) -> int:
@@ -208,7 +209,8 @@ def paired(ours: pl.DataFrame, theirs: pl.DataFrame, metric: str, sign: int = 1)
 def _slices(application: Application, outcomes: pl.DataFrame) -> dict[str, dict[str, float]]:
     figures: dict[str, dict[str, float]] = {}
     for column in application.slices:
-        parts = outcomes.sort(column, maintain_order=True).partition_by(column, maintain_order=True)
+        known = outcomes.drop_nulls(column).sort(column, maintain_order=True)
+        parts = known.partition_by(column, maintain_order=True)
         for part in parts:
             found = {name: figure for name in application.metrics if (figure := overall(part, name)) is not None}
             figures[f"{column}={part[column][0]}"] = found | {"n": part.height}
