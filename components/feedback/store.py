@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, func, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from components.clock import now
 from components.core.errors import FeedbackError
@@ -20,6 +19,7 @@ from components.feedback.engines import WRITES, postgresql_engine, sqlite_engine
 from components.feedback.events import Event
 from components.feedback.rows import COLUMNS, Row, frame, microseconds, row
 from components.feedback.schema import EVENTS
+from components.feedback.troubles import told
 from components.settings import settings
 
 if TYPE_CHECKING:
@@ -121,44 +121,10 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with self._refusing(), self.engine.execution_options(**WRITES).begin() as connection:
+        with told(self.engine, "feedback"), self.engine.execution_options(**WRITES).begin() as connection:
             yield connection
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._refusing(), self.engine.connect() as connection:
+        with told(self.engine, "feedback"), self.engine.connect() as connection:
             yield connection
-
-    @contextmanager
-    def _refusing(self) -> Iterator[None]:
-        try:
-            yield
-        except SQLAlchemyError as error:
-            # Only the driver's own words: SQLAlchemy's could repeat rows, or the URL, password and all.
-            reason = str(getattr(error, "orig", None) or type(error).__name__).strip()
-            raise FeedbackError(
-                f"{_place(self.engine)}: expected to read and write feedback, got: {reason}; {_remedy(reason)}"
-            ) from None
-
-
-def _place(engine: Engine) -> str:
-    url = engine.url
-    return str(url.database) if url.get_backend_name() == "sqlite" else f"PostgreSQL database {url.database}"
-
-
-REMEDIES = {
-    "is full": "free space on the disk",
-    "disk I/O error": "look at the disk (space, health, mount), then send again",
-    "readonly": "make the file and its folder writable for this user",
-    "unable to open": "make the folder writable for this user",
-    "locked": "another process holds it: end that one, then send again",
-    "lock timeout": "another process holds it: end that one, then send again",
-    "not a database": "move the file away, or restore it from a backup",
-    "malformed": "restore the file from a backup",
-    "connect": "start the server, or correct SHOP_FEEDBACK_URL",
-    "permission denied": "grant the user SELECT, INSERT, UPDATE on the tables, and CREATE for the first start",
-}
-
-
-def _remedy(reason: str) -> str:
-    return next((remedy for words, remedy in REMEDIES.items() if words in reason), "mend it, then send again")
