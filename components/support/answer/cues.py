@@ -1,0 +1,67 @@
+"""What a message says on its face about the conversation: that a person is wanted, or what is not wanted.
+
+Models learn intents from examples; these two decide who answers, so they are spelled out.
+"""
+
+from __future__ import annotations
+
+import re
+
+from components.support.taxonomy import Bilingual
+
+MOST_READ = 4000  # characters
+PERSON = (
+    r"(?:real|live|actual|human)\s+(?:person|human|being|agent|representative|rep|advisor|operator|support)",
+    r"(?:speak|talk|chat|connect(?:ed)?|transfer(?:red)?|put)\s+(?:me\s+)?(?:through\s+)?(?:to|with)\s+"
+    r"(?:a|an|the|your|some)?\s*(?:person|human|agent|someone|somebody|representative|rep|manager|supervisor|operator)",
+    r"(?:agent|human|operator|representative)\s*(?:please|pls|now|!)",
+    r"(?:not|stop talking to)\s+(?:a|this|your)\s+(?:bot|robot|machine)",
+    r"(?:转|接|找|要|换|叫|來|来)(?:一个|個|个|位|一下|到)?(?:人工(?!智)|真人|活人|人類|客服经理|客服經理|客服主管)",
+    r"人工(?:客服|服务|服務|坐席)|轉人工|真人客服",
+)
+ASKS = re.compile("|".join(PERSON), re.IGNORECASE)
+DECLINES = re.compile(
+    r"(?:do\s*n[o']?t|don’t|do not|no need to|rather not|never)\s+(?:want|need|wish|like|have)?(?:\s+to)?\s*$"
+    r"|(?:不要|不想|不用|不必|无需|無需|别|別|先别)(?:再|给我|給我|帮我|幫我)?$",
+    re.IGNORECASE,
+)
+NOT = r"(?:do not|don't|don’t|dont|did not|didn't|didn’t|am not|i'm not|i’m not|not|never)"
+BETWEEN = "a any asking been go going gonna have i it like looking me my need planning the to trying want wish you"
+NOT_CHINESE = (
+    r"(?:(?<![要是想会會用能])不|(?<![特区區分个個级級])[别別]|勿|无需|無需)"  # not 要不要 (whether), not 特别 (very)
+)
+BETWEEN_CHINESE = (
+    r"(?:要|想|是|用|必|会|會|给我|給我|帮我|幫我|再|让|讓|你们|你|我|先|把|办|打算|准备|準備|申请|申請){0,4}"
+)
+
+
+def asks_for_person(text: str) -> bool:
+    """Whether the customer says to want a human being, unless that very wish is declined."""
+    read = text[:MOST_READ]
+    return any(not DECLINES.search(read[max(0, found.start() - 30) : found.start()]) for found in ASKS.finditer(read))
+
+
+def denies(text: str, title: Bilingual) -> bool:
+    """Whether the message says that just this is *not* wanted: "please don't cancel", "不要取消".
+
+    Models hear the word and miss the "not". Words are those of the intent's title, so that a shop's own intents
+    are covered; between "not" and the word only such may stand as leave it denied.
+    """
+    read = text[:MOST_READ].casefold()
+    return any(pattern.search(read) for pattern in _denials(title))
+
+
+def _denials(title: Bilingual) -> list[re.Pattern[str]]:
+    words = [re.escape(word) for word in re.findall(r"[a-z]{5,}", title.en.casefold())]
+    pairs = [
+        re.escape(part[at : at + 2])
+        for part in re.findall(r"[\u4e00-\u9fff]+", title.zh)
+        for at in range(len(part) - 1)
+    ]
+    between = "|".join(BETWEEN.split())
+    found = list[re.Pattern[str]]()
+    if words:
+        found.append(re.compile(rf"\b{NOT}\s+(?:(?:{between})\s+){{0,5}}(?:{'|'.join(words)})"))
+    if pairs:
+        found.append(re.compile(rf"{NOT_CHINESE}{BETWEEN_CHINESE}(?:{'|'.join(pairs)})"))
+    return found
