@@ -16,7 +16,7 @@ from components.core.application import Application, load_application
 from components.core.artifacts import folder_bytes
 from components.core.bundle import load_bundle
 from components.core.errors import ShopError
-from components.core.gate import Gate, Verdict, judge_all, spread
+from components.core.gate import Gate, Verdict, judge_all
 from components.core.metrics import bootstrap, columns_of, overall
 from components.core.params import section
 from components.core.splits import fold_table
@@ -90,7 +90,7 @@ def duel(application: str, params: Mapping[str, Any], features: Path, bundle: Pa
     candidate = show(chosen, rows, bundle, catalogue=bundle)
     champion, note = _champion(chosen, rows, bundle, live)
     values = section(dict(params), application).get("gates") or {}
-    gates = spread(chosen.gates(values), candidate.figures)
+    gates = chosen.gates(values, features)
     empty = [gate for gate in gates if not _has_rows(gate, candidate)]
     verdicts = judge_all(
         [g for g in gates if g not in empty], candidate.figures, champion.figures if champion else None

@@ -55,7 +55,7 @@ class Application:
     stack         LightGBM's objective and what belongs to it
     package       writes what serving needs beside the models (catalogue, histories, ...)
     milliseconds  processor time of one request, answered from a bundle's folder
-    gates         floors and slacks from the application's `gates` block
+    gates         floors and slacks from the application's `gates` block and its features folder
     level         where answers are quantiles: the pool's feature column that holds a row's level
     parts         feature columns of the pool; within their values members are combined separately
     scale         feature column by which scores and labels of different groups become comparable
@@ -81,7 +81,7 @@ class Application:
     stack: Mapping[str, Any]
     package: Callable[[Path, Path], None]
     milliseconds: Callable[[Path], float]
-    gates: Callable[[Mapping[str, Any]], Sequence[Gate]]
+    gates: Callable[[Mapping[str, Any], Path], Sequence[Gate]]
     level: str | None = None
     parts: tuple[str, ...] = ()
     scale: str | None = None

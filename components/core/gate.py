@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 Report = Mapping[str, float]  # metric, or "slice=value/metric" -> figure
@@ -25,7 +25,6 @@ class Gate:
 
     It may lose `slack`, in the metric's own unit, and `share` of the champion's figure. Where `around` is given, what
     counts against the champion is how far the figure lies from it. Without a champion only the floor speaks.
-    A metric such as "language=*/accuracy" speaks for every value of its slice (`spread`).
     """
 
     metric: str
@@ -61,22 +60,6 @@ class Gate:
         return Verdict(
             True, self.metric, f"{words} {figure:.4g} holds against the live {live:.4g} (slack {allowed:.4g})"
         )
-
-
-def spread(gates: Sequence[Gate], candidate: Report) -> list[Gate]:
-    """The rules with one per value of the slice, in order, in place of each "slice=*/metric".
-
-    One of whose slice the candidate has no figure stays as it is.
-    """
-    return [each for gate in gates for each in _each(gate, candidate)]
-
-
-def _each(gate: Gate, candidate: Report) -> list[Gate]:
-    label, star, metric = gate.metric.partition("=*/")
-    if not star:
-        return [gate]
-    names = sorted(name for name in candidate if name.startswith(f"{label}=") and name.endswith(f"/{metric}"))
-    return [replace(gate, metric=name) for name in names] or [gate]
 
 
 def judge_all(gates: Sequence[Gate], candidate: Report, champion: Report | None) -> list[Verdict]:

@@ -108,6 +108,6 @@ APPLICATION = Application(
     },
     package=package,
     milliseconds=lambda bundle: request_milliseconds(Answerer.load(bundle)),
-    gates=gates,
+    gates=lambda values, features: gates(values),
     logged_keys=logged_keys,
 )  # fmt: skip

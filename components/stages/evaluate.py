@@ -33,7 +33,7 @@ def evaluate(application: str) -> None:
     params = section(read_params(), application)
     found = {fold: _outcomes(chosen, data, fold, params) for fold in ("validation", "test")}
     rows = {name: _row(chosen, data, name, found) for name in found["test"]}
-    gates = chosen.gates(params.get("gates") or {})
+    gates = chosen.gates(params.get("gates") or {}, data / "features")
     shipped, gain = choose(chosen, rows, found["test"], gates, _calibrated(chosen, data))
     for name in rows:
         if rows[name]["kind"] == "ensemble":

@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 
-from components.core.gate import Gate, spread
+from components.core.gate import Gate
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,3 @@ def test_a_champion_without_a_number_is_no_champion() -> None:
     verdict = Gate("ndcg", "higher", 0.2).judge({"ndcg": 0.3}, {"ndcg": float("nan")})
     assert verdict.passed and "no champion" in verdict.reason
     assert not Gate("ndcg", "higher", 0.2).judge({"ndcg": 0.1}, {"ndcg": float("nan")}).passed
-
-
-def test_a_rule_of_every_value_of_a_slice_speaks_for_those_that_there_are() -> None:
-    rule, other = Gate("kind=*/recall", "higher", 0.5, 0.1), Gate("recall", "higher", 0.4)
-    figures = {"recall": 0.6, "kind=b/recall": 0.4, "kind=a/recall": 0.7, "kind=a/top_recall": 1, "brand=a/recall": 1}
-    found = spread([rule, other], figures)
-    assert found == [Gate(f"kind={name}/recall", "higher", 0.5, 0.1) for name in "ab"] + [other]
-    assert [gate.judge(figures, None).passed for gate in found] == [True, False, True]
-    assert spread([rule], {"recall": 0.6}) == [rule], "a slice without a figure is for the caller to tell"
