@@ -31,7 +31,7 @@ def ensemble(application: str) -> None:
     members = trained_members(data / "models", list(params["models"]))
     features = [name for name in fold_table(data / "features", "test", "pool").columns if name not in chosen.keys]
     spec = ensembles.PoolSpec.of(chosen, members, features)
-    report = {name: _learn(name, values or {}, spec, chosen, data, out) for name, values in params["ensembles"].items()}
+    report = {name: learn(name, values or {}, spec, chosen, data, out) for name, values in params["ensembles"].items()}
     write_json(out / "report.json", report)
     for name in chosen.terms:
         if not (data / "features" / name).is_file():  # a benchmark's folds, from which nothing is packaged
@@ -48,10 +48,13 @@ def trained_members(folder: Path, names: list[str]) -> list[str]:
     return members
 
 
-def _learn(
+def learn(
     name: str, values: dict[str, Any], spec: ensembles.PoolSpec, application: Application, data: Path, out: Path
 ) -> dict[str, Any]:
-    """One fit per role: before validation to be chosen, before the test to be shipped."""
+    """Write one ensemble and its scores below `out`: fitted before validation to be chosen, before the test to ship.
+
+    The answer is its report.
+    """
     folds = read_folds(data / "features")
     started, report = time.perf_counter(), {}
     for scored in folds[-2:]:

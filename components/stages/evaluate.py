@@ -24,7 +24,9 @@ from components.stages.evaluation_report import write_report
 
 log = logging.getLogger(__name__)
 
-LABELS = ("ensemble", "slice", "series_class", "step", "quantile", "name", "input")  # columns that name a bar
+LABELS = (  # columns that name a bar
+    "ensemble", "slice", "series_class", "step", "quantile", "intent", "bin", "answered", "name", "input"
+)  # fmt: skip
 
 
 def evaluate(application: str) -> None:
