@@ -38,7 +38,7 @@ def ndcg(scores: pl.DataFrame, pool: pl.DataFrame, truth: pl.DataFrame) -> float
     return ndcg_objective(10)(scores["score"].to_numpy(), asked)
 
 
-RANKING = sorted(set(ensembles.ensemble_names()) - {"quantile_stack"})
+RANKING = [name for name in ensembles.ensemble_names() if name != "quantile_stack" and not name.startswith("class_")]
 UNTAUGHT = {"rrf", "median"}  # they learn nothing, so they cannot be asked too early
 
 
