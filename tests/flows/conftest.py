@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psutil
 import pytest
 import yaml
 
@@ -220,3 +222,26 @@ def prefect_server() -> Iterator[None]:
     quieten()
     with some_server():
         yield
+
+
+@pytest.fixture(scope="session")
+def family_in_training() -> Callable[[subprocess.Popen[bytes]], list[psutil.Process]]:
+    """Everything below a flow, once a model is being trained."""
+
+    def hunt(flow: subprocess.Popen[bytes]) -> list[psutil.Process]:
+        deadline = time.monotonic() + 200
+        while time.monotonic() < deadline:
+            family = psutil.Process(flow.pid).children(recursive=True)
+            if any({"components", "train"} <= set(_words(one)) for one in family):
+                return family
+            time.sleep(0.02)
+        raise AssertionError("nothing was trained")
+
+    return hunt
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from conftest import Shop
 
 Tables = dict[str, pl.DataFrame]
+Hunt = Callable[[subprocess.Popen[bytes]], list[psutil.Process]]
 Before = Callable[[pl.DataFrame, float], pl.DataFrame]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -111,13 +112,15 @@ def test_a_full_disk_fails_in_one_line_and_leaves_the_release(loop_shop: Shop, t
     assert "Traceback" not in said and loop_shop.live() == version
 
 
-def test_kill_9_during_training_leaves_no_orphan_and_the_next_reuses_what_was_finished(loop_shop: Shop) -> None:
+def test_kill_9_during_training_leaves_no_orphan_and_the_next_reuses_what_was_finished(
+    loop_shop: Shop, family_in_training: Hunt
+) -> None:
     version, n_lines = loop_shop.live(), len(loop_shop.lines())
     flow = subprocess.Popen(
         [sys.executable, "-m", "flows.retrain", "--reason", "to be killed"], cwd=loop_shop.root,
         env=loop_shop.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    family = training(flow)
+    family = family_in_training(flow)
     os.kill(flow.pid, signal.SIGKILL)
     flow.wait()
     deadline = time.monotonic() + 30
@@ -133,24 +136,6 @@ def test_kill_9_during_training_leaves_no_orphan_and_the_next_reuses_what_was_fi
     assert line["outcome"] == "released" and line["champions"] == {APP: version}
     assert line["realised_gain"][APP]["low"] <= line["realised_gain"][APP]["mean"]
     assert loop_shop.git("rev-list", "--count", "HEAD..retrain") == "2"
-
-
-def training(flow: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Everything below the flow, once a model is being trained."""
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline:
-        family = psutil.Process(flow.pid).children(recursive=True)
-        if any({"components", "train"} <= set(words(one)) for one in family):
-            return family
-        time.sleep(0.02)
-    raise AssertionError("nothing was trained")
-
-
-def words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 def test_a_release_is_rebuilt_from_its_commit_byte_by_byte(loop_shop: Shop, tmp_path: Path) -> None:

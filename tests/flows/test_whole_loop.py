@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -23,6 +23,7 @@ from flows import QUIET
 from flows.leash import Leashed
 
 ROOT = Path(__file__).parents[2]
+Hunt = Callable[[subprocess.Popen[bytes]], list[psutil.Process]]
 PARAMS = {
     "timezone": "UTC",
     "sources": {name: {"kind": "folder", "path": "tables"} for name in ("transactions", "products")},
@@ -181,7 +182,7 @@ def test_again_and_after_one_hyper_parameter(shop: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_kill_9_during_training_leaves_no_orphan_and_the_next_run_resumes(shop: Path) -> None:
+def test_kill_9_during_training_leaves_no_orphan_and_the_next_run_resumes(shop: Path, family_in_training: Hunt) -> None:
     if live(shop) is None:
         pipeline(shop)
     version, params = live(shop), shop / "params.yaml"
@@ -191,7 +192,7 @@ def test_kill_9_during_training_leaves_no_orphan_and_the_next_run_resumes(shop: 
         [sys.executable, "-m", "flows.pipeline"], cwd=shop, env=environment(shop), stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    family = training(flow)
+    family = family_in_training(flow)
     os.kill(flow.pid, signal.SIGKILL)
     flow.wait()
     deadline = time.monotonic() + 20
@@ -202,24 +203,6 @@ def test_kill_9_during_training_leaves_no_orphan_and_the_next_run_resumes(shop: 
     said = pipeline(shop)
     assert "done train_recommendation@personal" in said and "train_recommendation@popularity" not in said
     assert live(shop) != version
-
-
-def training(flow: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Everything below the flow, once a model is being trained."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        family = psutil.Process(flow.pid).children(recursive=True)
-        if any("train" in words(one) for one in family):
-            return family
-        time.sleep(0.02)
-    raise AssertionError("nothing was trained")
-
-
-def words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 @pytest.mark.slow
