@@ -52,11 +52,13 @@ def post(url: str, content: bytes, headers: Mapping[str, str], seconds: float, m
     parts = urlsplit(url)
     with closing(_connection(parts, seconds)) as connection:
         # a timeout of sockets begins anew with every byte, so that a server which drips would hold us for ever
-        end = Timer(seconds, _cut, [connection])
+        reached: list[socket.socket] = []
+        end = Timer(seconds, _cut, [reached])
         end.daemon = True
         end.start()
         try:
             connection.connect()
+            reached.append(connection.sock)  # the connection lets go of it while the reply is still read
             _check(end)
             connection.request("POST", _target(parts), content, dict(headers))
             reply = connection.getresponse()
@@ -84,8 +86,7 @@ def _check(end: Timer) -> None:
         raise TimeoutError
 
 
-def _cut(connection: http.client.HTTPConnection) -> None:
-    found = connection.sock
-    if found is not None:
+def _cut(reached: list[socket.socket]) -> None:
+    for each in reached:
         with suppress(OSError):
-            found.shutdown(socket.SHUT_RDWR)
+            each.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,1 @@
+"""Other words for a reply, by a language model that the shop may name; off unless it does."""
