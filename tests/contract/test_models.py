@@ -33,6 +33,9 @@ SMALL: dict[tuple[str, str], dict[str, object]] = {
     ("demand", "tft"): {"n_nets": 1, "max_steps": 60, "batch": 128, "hidden": 8, "heads": 2, "learning_rate": 0.02},
 }
 
+WORDS = {0: "parcel", 1: "refund", 2: "发票", 3: "elephant"}  # one for each label; the last is out of scope
+FILLING = ["please", "hello", "my", "the", "请问", "谢谢", "today", "again"]
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -78,6 +81,37 @@ def with_new_series(queries: pl.DataFrame, frame: Callable[..., pl.DataFrame]) -
     return pl.concat([queries, numbered])
 
 
+def messages(n: int, seed: int) -> pl.DataFrame:
+    """Each label's own word among others that say nothing, and an embedding that is nearest to the label's axis."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(n) % len(WORDS)
+    texts = [" ".join(random.permutation([WORDS[label], *random.choice(FILLING, 3)])) for label in labels]
+    vectors = np.eye(8)[labels] + random.normal(0, 0.15, (n, 8))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return pl.DataFrame(
+        {"text": texts, "language": "en", "intent": labels, "family": None, "embedding_usem3": vectors},
+        schema_overrides={"intent": pl.Int32, "family": pl.String, "embedding_usem3": pl.Array(pl.Float32, 8)},
+    )
+
+
+def asked(told: pl.DataFrame) -> pl.DataFrame:
+    """The same messages without what a model must find out."""
+    return told.drop("intent", "family").with_columns(query=pl.int_range(pl.len(), dtype=pl.Int32))
+
+
+def with_strange_messages(queries: pl.DataFrame) -> pl.DataFrame:
+    """The same queries; nothing at all, words of no known language, and one far too long."""
+    odd = queries.head(3).with_columns(
+        query=pl.col("query") + 997, text=pl.Series(["", "ღმერთო \U0001f643 \u200b", "parcel refund " * 20_000])
+    )
+    return pl.concat([queries, odd])
+
+
+def label_found(scores: pl.DataFrame) -> float:
+    best = scores.sort("score", descending=True).group_by("query").head(1)
+    return float((best["intent"] == best["query"] % len(WORDS)).mean())  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="session")
 def problems(
     checkerboard: tuple[pl.DataFrame, pl.DataFrame],
@@ -86,13 +120,15 @@ def problems(
 ) -> dict[str, Problem]:
     """One known-answer problem per application."""
     train, queries = checkerboard
-    sales, asked, coming = rhythm
-    strange = with_new_series(asked, weekly_frame)
+    sales, coming_queries, coming = rhythm
+    strange = with_new_series(coming_queries, weekly_frame)
+    told, questions = messages(96, 0), asked(messages(24, 1))
     return {
         "recommendation": Problem(["query", "item"], train, queries, with_strangers(queries), colour_kept),
         "demand": Problem(
-            ["query", "week", "quantile"], sales, asked, strange, lambda scores: rhythm_kept(scores, coming)
+            ["query", "week", "quantile"], sales, coming_queries, strange, lambda scores: rhythm_kept(scores, coming)
         ),
+        "support": Problem(["query", "intent"], told, questions, with_strange_messages(questions), label_found),
     }
 
 
