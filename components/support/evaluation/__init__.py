@@ -1,0 +1,1 @@
+"""How well customers are understood: what a release is judged by, and the pictures of its report."""
