@@ -18,6 +18,7 @@ from components.core.errors import ParamsError
 from components.core.gate import Gate
 from components.core.metrics import Asked
 
+ALONE, THROUGH = "alone", "class_select"  # folder of ensembles of one classifier each, and which ensemble they are
 Unit = Literal["rank", "score", "probability"]
 # featurise(tables, as_of ISO string, the application's params and `timezone`, output folder)
 Featurise = Callable[[Mapping[str, pl.LazyFrame], str, Mapping[str, Any], Path], None]
@@ -106,6 +107,17 @@ def terms_of(features: Path, name: str) -> Path:
     """The file `name` of the features that the weights beside them learned from; these very ones where none is kept."""
     kept = features.parent / "ensembles" / "terms" / name
     return kept if kept.is_file() else features / name
+
+
+def scores_file(data: Path, name: str, kind: str, fold: str = "test") -> Path:
+    """Where a fold's scores of a model ("single") or an ensemble lie, below data/<application>.
+
+    A single classifier answers as it would ship: through the ensemble of it alone, where there is one.
+    """
+    if kind == "ensemble":
+        return data / "ensembles" / "scores" / fold / f"{name}.parquet"
+    passed = data / "ensembles" / ALONE / name / "scores" / fold / f"{THROUGH}.parquet"
+    return passed if passed.is_file() else data / "models" / name / "scores" / f"{fold}.parquet"
 
 
 def load_application(name: str) -> Application:

@@ -21,7 +21,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Members, the ensemble over them (None where a single model ships), and the manifest."""
+    """Members, the ensemble that they answer through (None where a single model does by itself), and the manifest."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -67,9 +67,10 @@ def read_bundle(folder: Path) -> Bundle:
         with _readable(name, folder / "members" / name):
             members[name] = model_class(application, name).load(folder / "members" / name)
     ensemble = None
-    if shipped["kind"] == "ensemble":
-        with _readable(shipped["name"], folder / "ensemble"):
-            ensemble = ensembles.load_ensemble(shipped["name"], folder / "ensemble")
+    through = shipped["name"] if shipped["kind"] == "ensemble" else shipped.get("through")
+    if through is not None:
+        with _readable(through, folder / "ensemble"):
+            ensemble = ensembles.load_ensemble(through, folder / "ensemble")
     return Bundle(folder, manifest, members, ensemble)
 
 

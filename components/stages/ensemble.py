@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from components.core import ensembles
-from components.core.application import Application, load_application
+from components.core.application import ALONE, THROUGH, Application, load_application
 from components.core.artifacts import folder_bytes, read_json, write_json
 from components.core.bundle import join_members
 from components.core.errors import ModelError
@@ -23,7 +23,10 @@ log = logging.getLogger(__name__)
 
 
 def ensemble(application: str) -> None:
-    """Write data/<application>/ensembles/: each ensemble, its validation and test scores, a report, the terms."""
+    """Write data/<application>/ensembles/: each ensemble, its validation and test scores, a report, the terms.
+
+    Below alone/ the same of every single classifier, so that one may ship in an ensemble's place.
+    """
     chosen, data = load_application(application), settings().data / application
     out = data / "ensembles"
     shutil.rmtree(out, ignore_errors=True)
@@ -33,6 +36,9 @@ def ensemble(application: str) -> None:
     spec = ensembles.PoolSpec.of(chosen, members, features)
     report = {name: learn(name, values or {}, spec, chosen, data, out) for name, values in params["ensembles"].items()}
     write_json(out / "report.json", report)
+    if chosen.unit == "probability":
+        stated = params["ensembles"].get(THROUGH) or {}
+        write_json(out / ALONE / "report.json", learn_alone(members, stated, spec, chosen, data, out / ALONE))
     for name in chosen.terms:
         if not (data / "features" / name).is_file():  # a benchmark's folds, from which nothing is packaged
             continue
@@ -46,6 +52,18 @@ def trained_members(folder: Path, names: list[str]) -> list[str]:
     if not members:
         raise ModelError(f"expected a trained model among {', '.join(names)}, all stepped aside; see their reports")
     return members
+
+
+def learn_alone(
+    members: list[str],
+    values: dict[str, Any],
+    spec: ensembles.PoolSpec,
+    application: Application,
+    data: Path,
+    out: Path,
+) -> dict[str, Any]:
+    """Every classifier as it would ship alone, its probabilities calibrated and able to reject, below `out`."""
+    return {name: learn(THROUGH, values, spec.only([name]), application, data, out / name) for name in members}
 
 
 def learn(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from components.core.application import Application, load_application
+from components.core.application import ALONE, THROUGH, Application, load_application, scores_file
 from components.core.artifacts import read_json, write_json
 from components.core.gate import Gate, judge_all
 from components.core.metrics import Interval, bootstrap, columns_of, overall
@@ -37,6 +37,8 @@ def evaluate(application: str) -> None:
     rows = {name: _row(chosen, data, name, found) for name in found["test"]}
     gates = chosen.gates(params.get("gates") or {}, data / "features")
     shipped, gain = choose(chosen, rows, found["test"], gates, _calibrated(chosen, data))
+    if shipped["kind"] == "single" and (data / "ensembles" / ALONE / shipped["name"]).is_dir():
+        shipped["through"] = THROUGH
     for name in rows:
         if rows[name]["kind"] == "ensemble":
             rows[name]["gain"] = asdict(
@@ -71,8 +73,8 @@ def evaluate(application: str) -> None:
 def _outcomes(application: Application, data: Path, fold: str, params: dict[str, Any]) -> dict[str, pl.DataFrame]:
     """Per-group outcomes of every model and ensemble that has scores for the fold."""
     queries, truth, pool = (fold_table(data / "features", fold, name) for name in ("queries", "truth", "pool"))
-    files = {name: data / "models" / name / "scores" / f"{fold}.parquet" for name in params["models"]}
-    files |= {name: data / "ensembles" / "scores" / fold / f"{name}.parquet" for name in params["ensembles"]}
+    files = {name: scores_file(data, name, "single", fold) for name in params["models"]}
+    files |= {name: scores_file(data, name, "ensemble", fold) for name in params["ensembles"]}
     return {
         name: application.outcomes(pl.read_parquet(file), queries, truth, pool)
         for name, file in files.items()
@@ -86,18 +88,12 @@ def _headline(outcomes: pl.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarr
 
 def _row(application: Application, data: Path, name: str, found: dict[str, dict[str, pl.DataFrame]]) -> dict[str, Any]:
     kind, report = _report(data, name)
-    scores = data / ("models" if kind == "single" else "ensembles")
-    file = (
-        scores / name / "scores" / "test.parquet"
-        if kind == "single"
-        else scores / "scores" / "test" / f"{name}.parquet"
-    )
     return {
         "kind": kind,
         "metrics": {
             metric: asdict(bootstrap(*_headline(found["test"][name], metric))) for metric in application.metrics
         },
-        "summary": application.summary(pl.read_parquet(file), data / "features"),
+        "summary": application.summary(pl.read_parquet(scores_file(data, name, kind)), data / "features"),
         "validation": {
             metric: overall(found["validation"][name].filter("headline"), metric) for metric in application.metrics
         },
@@ -106,15 +102,22 @@ def _row(application: Application, data: Path, name: str, found: dict[str, dict[
 
 
 def _report(data: Path, name: str) -> tuple[str, dict[str, Any]]:
-    """A model's own cost, or an ensemble's with that of the members it needs."""
+    """A model's own cost and that of what it answers through, or an ensemble's with that of the members it needs."""
     ensembles = read_json(data / "ensembles" / "report.json")
     if name not in ensembles:
-        return "single", read_json(data / "models" / name / "report.json")
+        parts = [read_json(data / "models" / name / "report.json")]
+        if (passed := data / "ensembles" / ALONE / "report.json").is_file():
+            parts.append(read_json(passed)[name])
+        return "single", _added(parts)
     members = read_json(data / "ensembles" / name / "model" / "pool.json")["members"]
     weights = ensembles[name]["weights"]
     used = [member for member in members if weights.get(member, 1.0) > 0]
     parts = [ensembles[name], *[read_json(data / "models" / member / "report.json") for member in used]]
-    return "ensemble", {figure: sum(part[figure] for part in parts) for figure in ("seconds", "bytes", "ms_per_query")}
+    return "ensemble", _added(parts)
+
+
+def _added(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    return {figure: sum(part[figure] for part in parts) for figure in ("seconds", "bytes", "ms_per_query")}
 
 
 def choose(

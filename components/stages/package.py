@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from components.core.application import load_application
+from components.core.application import ALONE, load_application
 from components.core.artifacts import file_sha256, read_json, seal, write_json
 from components.core.bundle import FORMAT
 from components.core.params import read_params, section
@@ -37,10 +37,13 @@ def package(application: str) -> None:
 
 def _copy_shipped(shipped: dict[str, str], data: Path, bundle: Path) -> list[str]:
     """Copy the shipped model or ensemble with its members; answers the members' names."""
-    if shipped["kind"] == "single":
+    if shipped["kind"] == "single" and "through" not in shipped:
         members = [shipped["name"]]
     else:
-        shutil.copytree(data / "ensembles" / shipped["name"] / "model", bundle / "ensemble")
+        learned = data / "ensembles" / shipped["name"]
+        if "through" in shipped:
+            learned = data / "ensembles" / ALONE / shipped["name"] / shipped["through"]
+        shutil.copytree(learned / "model", bundle / "ensemble")
         members = read_json(bundle / "ensemble" / "pool.json")["members"]
     for name in members:
         shutil.copytree(data / "models" / name / "model", bundle / "members" / name)
