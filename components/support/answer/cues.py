@@ -1,6 +1,6 @@
-"""What a message says on its face about the conversation: that a person is wanted, or what is not wanted.
+"""What a message says on its face about the conversation: a person is wanted, the answer did not help, not that.
 
-Models learn intents from examples; these two decide who answers, so they are spelled out.
+Models learn intents from examples; these decide who answers, so they are spelled out.
 """
 
 from __future__ import annotations
@@ -16,10 +16,17 @@ PERSON = (
     r"(?:a|an|the|your|some)?\s*(?:person|human|agent|someone|somebody|representative|rep|manager|supervisor|operator)",
     r"(?:agent|human|operator|representative)\s*(?:please|pls|now|!)",
     r"(?:not|stop talking to)\s+(?:a|this|your)\s+(?:bot|robot|machine)",
-    r"(?:转|接|找|要|换|叫|來|来)(?:一个|個|个|位|一下|到)?(?:人工(?!智)|真人|活人|人類|客服经理|客服經理|客服主管)",
+    r"[转轉接找要换換叫来來](?:一[个個位下]|[个個位到]|你们?|你們){0,2}(?:人工(?!智)|真人|活人|客服(?:经理|經理|主管))",
     r"人工(?:客服|服务|服務|坐席)|轉人工|真人客服",
 )
 ASKS = re.compile("|".join(PERSON), re.IGNORECASE)
+UNHELPED = re.compile(
+    r"(?:does|did|do|has|have|was|is)\s*(?:n[o']?t|n’t| not)\s+(?:really\s+)?(?:help|answer|solve|what i)\b"
+    r"|not what i (?:asked|meant|wanted)|you already (?:said|asked|told)|i (?:already|just) (?:told|said|gave|answered)"
+    r"|(?:same|stupid|useless) (?:answer|reply|bot)|(?:这|这样|你|说了?|回答|回复|根本|完全)[^，。]{0,4}没有?用"
+    r"|答非所[问問]|[没沒]解[决決]|不是我[要想]?[问問]|[说說][过過]了|[没沒]回答|又是[这這][句个個]|[听聽]不懂",
+    re.IGNORECASE,
+)
 DECLINES = re.compile(
     r"(?:do\s*n[o']?t|don’t|do not|no need to|rather not|never)\s+(?:want|need|wish|like|have)?(?:\s+to)?\s*$"
     r"|(?:不要|不想|不用|不必|无需|無需|别|別|先别)(?:再|给我|給我|帮我|幫我)?$",
@@ -39,6 +46,11 @@ def asks_for_person(text: str) -> bool:
     """Whether the customer says to want a human being, unless that very wish is declined."""
     read = text[:MOST_READ]
     return any(not DECLINES.search(read[max(0, found.start() - 30) : found.start()]) for found in ASKS.finditer(read))
+
+
+def not_helped(text: str) -> bool:
+    """Whether the customer says that the answer before was none."""
+    return UNHELPED.search(text[:MOST_READ]) is not None
 
 
 def denies(text: str, title: Bilingual) -> bool:

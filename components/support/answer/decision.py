@@ -36,6 +36,7 @@ class Situation:
     questions  how many the shop asked in this conversation
     is_empty   nothing to understand: no letter and no digit
     denied     the message says that it does not want the likeliest intent
+    failed     the shop's last words did not help, by what the customer says or repeats
     foreign    written in a language that the shop does not answer in
     """
 
@@ -53,6 +54,7 @@ class Situation:
     is_empty: bool = False
     denied: bool = False
     foreign: bool = False
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def _of_the_customer(now: Situation, params: AnswerParams) -> tuple[str, ...]:
     reasons = {
         "the customer asks for a person": now.wants_person,
         f"the customer is upset (sentiment {now.sentiment:+.1f})": now.sentiment <= params.angry,
+        "the shop's last answer did not help": now.failed,
         "the message is urgent": now.urgent and params.urgent_to_person,
     }
     return tuple(words for words, holds in reasons.items() if holds)

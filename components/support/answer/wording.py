@@ -20,4 +20,3 @@ WHICH = Bilingual(
 OPEN = Bilingual(
     en="How can I help you? Please describe it in a few words.", zh="请问有什么可以帮您？麻烦简单描述一下。"
 )
-MEANWHILE = Bilingual(en="Meanwhile, one thing that helps us: {question}", zh="另外想先跟您确认一下：{question}")
