@@ -33,6 +33,7 @@ class Table:
     mondays   dates that are taken to the Monday of their week
     codes     texts in which "0" says that there is none
     covariates  whether further columns with numbers or flags are kept, as numbers
+    personal    texts that customers wrote: collect takes personal data out of them before it writes them
     """
 
     name: str
@@ -48,6 +49,7 @@ class Table:
     mondays: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
     covariates: bool = False
+    personal: tuple[str, ...] = ()
 
     @property
     def cut(self) -> str | None:
@@ -130,6 +132,27 @@ TABLES: Mapping[str, Table] = {
             once=True,
             happened="y",
             covariates=True,
+        ),
+        Table(
+            "intents", key=("intent",), required={"intent": ID, "definition": TEXT}, optional={}, time=None, once=True
+        ),
+        Table(
+            "examples",
+            key=("message_id",),
+            required={"message_id": ID, "text": TEXT, "language": TEXT, "intent": ID},
+            optional={"family": TEXT, "written": DATE},
+            time="written",
+            once=True,
+            personal=("text",),
+        ),
+        Table(
+            "messages",
+            key=("message_id",),
+            required={"message_id": ID, "at": INSTANT, "text": TEXT},
+            optional={"language": TEXT, "intent": ID, "family": TEXT, "channel": TEXT},
+            time="at",
+            once=True,
+            personal=("text",),
         ),
         *(
             Table(

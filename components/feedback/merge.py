@@ -5,6 +5,8 @@
     click, cart  behaviour, of the session that the request began, else of the customer's day
     sales        units in the table sales, where the shop has one, of its own series, for periods that are over and
                  that the table does not know; told several times, they count as they were told last
+    correction   of customer service: messages, each with the label that an agent says it has; told several times, as
+                 it was told last. Whatever the table messages ends with, since corrections are no feed of it
 
 Lines that move no goods or pay money back are left out, as validate sets them aside in transactions, and so is what
 names a product that the products table lacks. Nothing else of feedback is learned from here.
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 TOO_LATE = timedelta(days=90)  # after the end of a table: a wrong clock, or a table whose feed has stopped
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
+
+_SILENT = [pl.lit(None, pl.String).alias(name) for name in ("language", "family")]  # what a correction does not say
 
 Tables = Mapping[str, pl.LazyFrame]
 Ends = Mapping[str, str | None]
@@ -140,10 +144,28 @@ def _sales(events: pl.LazyFrame, tables: Tables, ends: Ends, timezone: str) -> A
     return _filled(sales, found.lazy(), step), midnight(newest + step, timezone)
 
 
+def _corrections(events: pl.LazyFrame, tables: Tables, ends: Ends, timezone: str) -> Added | None:
+    corrected = events.filter((pl.col("kind") == "correction") & (pl.col("application") == "support"))
+    told = corrected.sort("received_at", "event_id").select(
+        "at",
+        message_id="event_id",
+        text=_field("subject").str.strip_chars(),
+        intent=identifier(_field("label")),
+        channel=pl.col("kind"),
+    )
+    found = told.filter(pl.col("text") != "").drop_nulls("intent").collect(engine="streaming")
+    if found.is_empty():
+        return None
+    newest: datetime = found["at"].max()  # type: ignore[assignment]
+    last = found.unique("text", keep="last").sort("at", "message_id").with_columns(_SILENT)
+    return _with(tables.get("messages"), last), midnight_after(newest, timezone)
+
+
 ADD: Mapping[str, Callable[[pl.LazyFrame, Tables, Ends, str], Added | None]] = {
     "transactions": _purchases,
     "behaviour": _behaviour,
     "sales": _sales,
+    "messages": _corrections,
 }
 
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from components.core.tables import DATE, Table, utc
 from components.quality.events import with_event_conditions
+from components.quality.labels import Labels, with_label_conditions
 
 PRODUCT_KNOWN, REPEATED, HOURS_BEFORE_AS_OF, DAYS_LONG = "product_known", "repeated", "hours_before_as_of", "days_long"
 
@@ -19,6 +20,7 @@ def with_conditions(
     products: pl.Series | None,
     timezone: str = "UTC",
     answered: pl.Series | None = None,
+    labels: Labels | None = None,
 ) -> pl.LazyFrame:
     """`part` with the columns that suites may name besides the canonical ones.
 
@@ -26,7 +28,7 @@ def with_conditions(
     repeated            whether the row before says exactly the same (or has the same key, where that may be but once)
     hours_before_as_of  negative for times that have not come yet; null in rows about the future
     days_long           from `starts` to `ends`, both counted
-    and those of components.quality.events, for tables of events
+    and those of components.quality.events for tables of events, of components.quality.labels for labelled messages
 
     Args:
         part: sorted as collect sorts, so that equal rows are neighbours.
@@ -35,6 +37,7 @@ def with_conditions(
         products: the ids that may be named.
         timezone: the shop's, in which days begin.
         answered: the requests that the service has answered, for tables of events.
+        labels: which there are and which are outvoted, for tables whose rows carry some.
     """
     found = set(part.collect_schema().names())
     compared = [column for column in (_named_by(table) if table.once else table.schema) if column in found]
@@ -46,7 +49,9 @@ def with_conditions(
     if {"starts", "ends"} <= found:
         made[DAYS_LONG] = (pl.col("ends") - pl.col("starts")).dt.total_days() + 1.0
     part = part.with_columns(**made)
-    return with_event_conditions(part, products, answered) if "payload" in found else part
+    if "payload" in found:
+        return with_event_conditions(part, products, answered, labels or Labels())
+    return with_label_conditions(part, labels or Labels()) if {"text", "intent"} <= found else part
 
 
 def _named_by(table: Table) -> list[str]:

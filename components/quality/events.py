@@ -13,6 +13,9 @@
     source_share            of an application's corrections received that day, the share that one source sent;
                             null for other kinds, and where a source sent fewer than FEW
     request_answered        whether the service has answered the request that is named; null without impressions
+    label_known             whether there is the label of a correction; null for other kinds, and without a list of them
+    label_agreed            whether no other label of the same subject has more votes; null for other kinds
+    corrections_that_minute of the same application and source; null for other kinds
 
 An event belongs to the day on which it was received: what is counted is counted within one part.
 """
@@ -24,8 +27,10 @@ from typing import get_args
 
 import polars as pl
 
+from components.core.tables import identifier
 from components.feedback.events import Role
 from components.feedback.payloads import said
+from components.quality.labels import Labels, label_agreed, label_known
 
 FEW = 100  # corrections: as many as one person may make in a day
 PRODUCT_KINDS = ("click", "cart", "dismiss")
@@ -33,7 +38,10 @@ BY_PEOPLE = (*PRODUCT_KINDS, "purchase", "impression")  # what one customer, or 
 
 
 def with_event_conditions(
-    part: pl.LazyFrame, products: pl.Series | None = None, answered: pl.Series | None = None
+    part: pl.LazyFrame,
+    products: pl.Series | None = None,
+    answered: pl.Series | None = None,
+    labels: Labels | None = None,
 ) -> pl.LazyFrame:
     """`part` with the columns above.
 
@@ -41,6 +49,7 @@ def with_event_conditions(
         part: events received on one day.
         products: ids of all products; None where the shop has no such table.
         answered: those requests of these events that the service has answered; None where it is not known.
+        labels: of corrections.
     """
     rows = part.with_columns(said=said())
     minutes = (pl.col("received_at") - pl.col("at")).dt.total_seconds() / 60
@@ -57,6 +66,7 @@ def with_event_conditions(
         events_that_day=_pace("1d"),
         source_share=_source_share(),
         request_answered=_answered(answered),
+        **_of_corrections(labels or Labels()),
     ).drop("said")
 
 
@@ -132,6 +142,17 @@ def _source_share() -> pl.Expr:
     own = correction.sum().over("application", _field("by"))
     share = own / correction.sum().over("application")
     return pl.when(correction & (own >= FEW)).then(share)
+
+
+def _of_corrections(labels: Labels) -> dict[str, pl.Expr]:
+    correction, application = pl.col("kind") == "correction", pl.col("application")
+    label, minute = identifier(_field("label")), pl.col("at").dt.truncate("1m")
+    made = {
+        "label_known": label_known(application, label, labels),
+        "label_agreed": label_agreed(application, _field("subject"), label, labels),
+        "corrections_that_minute": correction.sum().over("application", _field("by"), minute),
+    }
+    return {name: pl.when(correction).then(condition) for name, condition in made.items()}
 
 
 def _answered(answered: pl.Series | None) -> pl.Expr:

@@ -26,6 +26,9 @@ COMPARED: Mapping[str, tuple[str, ...]] = {  # columns whose distribution is com
     "promotions": ("display", "mailer"),
     "campaigns": ("reach",),
     "sales": ("y",),
+    "intents": (),
+    "examples": ("intent", "language"),
+    "messages": ("intent", "language", "hour"),
     "feedback": ("application", "kind", "hour"),
     "impressions": ("application", "hour"),
 }
@@ -47,6 +50,12 @@ SHARES: Mapping[str, Mapping[str, pl.Expr]] = {
         "unknown_share": pl.col("y").is_null(),
         "negative_share": pl.col("y") < 0,
         "zero_share": pl.col("y") == 0,
+    },
+    "intents": {"protected_share": pl.col("definition").str.json_path_match("$.protected") == "true"},
+    "examples": {"out_of_scope_share": pl.col("intent") == "out_of_scope"},
+    "messages": {
+        "unlabelled_share": pl.col("intent").is_null(),
+        "out_of_scope_share": pl.col("intent") == "out_of_scope",
     },
     "feedback": {"anonymous_share": pl.col("customer_id").is_null(), "unlinked_share": pl.col("request_id").is_null()},
     "impressions": {"anonymous_share": pl.col("customer_id").is_null()},

@@ -15,6 +15,7 @@ from components.core.artifacts import atomic_path
 from components.core.errors import DataError
 from components.core.tables import Table
 from components.quality.conditions import with_conditions
+from components.quality.labels import Labels
 from components.quality.suite import Expectation, Suite
 
 PIECE = 250_000  # rows: the most that is ever a pandas frame
@@ -49,9 +50,10 @@ class Sieve:
         products: pl.Series | None,
         timezone: str = "UTC",
         answered: pl.Series | None = None,
+        labels: Labels | None = None,
     ) -> None:
         self.table, self.suite, self.as_of, self.products, self.timezone = table, suite, as_of, products, timezone
-        self.answered = answered
+        self.answered, self.labels = answered, labels
 
     def sift(self, parts: list[Path], accepted: Path, quarantine: Path) -> Sifted:
         """Write the accepted rows part by part into `accepted`, all others with `fate` and `reason` to `quarantine`."""
@@ -113,7 +115,7 @@ class Sieve:
     def _read(self, part: Path, needed: list[str]) -> pl.DataFrame:
         """`needed` columns of a part and the numbers of its rows."""
         rows = pl.scan_parquet(part)
-        rows = with_conditions(rows, self.table, self.as_of, self.products, self.timezone, self.answered)
+        rows = with_conditions(rows, self.table, self.as_of, self.products, self.timezone, self.answered, self.labels)
         unknown = sorted(set(needed) - set(rows.collect_schema().names()))
         if unknown:
             raise DataError(

@@ -14,8 +14,9 @@ from components.sources.feedback import Feedback, FeedbackParams
 from components.sources.folder import Folder, FolderParams
 from components.sources.source import Source
 from components.sources.sql import Sql, SqlParams
+from components.sources.taxonomy import Taxonomy, TaxonomyParams
 
-AnyParams = CompleteJourneyParams | FeedbackParams | FolderParams | SqlParams
+AnyParams = CompleteJourneyParams | FeedbackParams | FolderParams | SqlParams | TaxonomyParams
 AnySource = Annotated[AnyParams, Field(discriminator="kind")]
 
 
@@ -53,7 +54,7 @@ def _choice(table: str, block: Any) -> AnyParams:
         )
         raise ParamsError(
             f"params.yaml: sources.{table}: {problems}. "
-            "Known kinds: completejourney, feedback, folder, sql (docs/data.md)"
+            "Known kinds: completejourney, feedback, folder, sql, taxonomy (docs/data.md)"
         ) from None
 
 
@@ -67,3 +68,5 @@ def _made(table: str, chosen: AnyParams, timezone: str) -> Source:
             return cast(Source, Folder(table, chosen, timezone))
         case SqlParams():
             return cast(Source, Sql(table, chosen, timezone))
+        case TaxonomyParams():
+            return cast(Source, Taxonomy(table, chosen))

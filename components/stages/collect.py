@@ -31,6 +31,7 @@ from components.core.tables import (
     table_named,
 )
 from components.settings import settings
+from components.sources.personal import mask_version, without_personal_data
 from components.sources.shop import source_of
 from components.sources.source import Source
 
@@ -93,7 +94,7 @@ def _write(source: Source, target: Path, params: dict[str, Any]) -> None:
     if lacking:
         log.warning("%s: the source has no %s; what needs them is switched off", table.name, ", ".join(lacking))
     with replaced_folder(target) as folder:
-        rows = _write_parts(source.read(), table, folder)
+        rows = _write_parts(without_personal_data(source.read(), table), table, folder)
         meta = {
             "table": table.name,
             "as_of": _as_of(folder, table, timezone),
@@ -212,6 +213,7 @@ def _state(source: Source, params: dict[str, Any]) -> dict[str, Any] | None:
     if fingerprint is None:
         return None
     block = [FORMAT, fingerprint, params["sources"][source.table], params.get("timezone")]
+    block += [mask_version()] if table_named(source.table).personal else []
     return {"inputs": hashlib.sha256(json.dumps(block, sort_keys=True, default=str).encode()).hexdigest()}
 
 

@@ -49,7 +49,8 @@ def end_of_data(application: Application, ends: Mapping[str, str | None]) -> str
     as_of = ends[first]
     if as_of is None:
         raise MissingTable(
-            f"{application.name}: expected {first} with a sale, got none; data/quality says what became of it"
+            f"{application.name}: expected {first} with a row whose time is known, got none; data/quality says what "
+            "became of it"
         )
     return as_of
 

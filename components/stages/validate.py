@@ -28,6 +28,7 @@ from components.core.folders import replaced_folder
 from components.core.params import Params, parse, read_params
 from components.core.tables import Table, table_named
 from components.quality.facts import facts, moved, profile, recent_sample, weeks
+from components.quality.labels import labels_of
 from components.quality.report import Finding, Report, as_html, expected
 from components.quality.sifting import Sieve, Sifted, examples
 from components.quality.suite import Expectation, Outcome, Suite
@@ -108,7 +109,8 @@ def _judge_rows(
     parts = sorted((settings().data / "collected" / table.name).glob("part-*.parquet"))
     until = _expected_until(table, start.as_of)
     ends = until if table.ahead else start.as_of
-    sieve = Sieve(table, suite, ends, _product_ids(table), start.timezone, _answered(table))
+    labels = labels_of(table, settings().data)
+    sieve = Sieve(table, suite, ends, _product_ids(table), start.timezone, _answered(table), labels)
     sifted = sieve.sift(parts, folder, _quarantine(table))
     accepted = sorted(folder.glob("part-*.parquet"))
     sample = recent_sample(accepted, table, start.as_of, start.timezone)

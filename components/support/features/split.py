@@ -4,7 +4,8 @@ Messages of one family, or whose texts are alike (`normal_form`), are one group,
 side. A group with a written example is placed by a hash of its name within its intent, so that the same
 phrasing is asked from release to release; one of tickets alone by the time at which it was first told, the
 newest for the test. Corrections are learned from and never asked: some release got them wrong, and asked
-them it would look worse than it is.
+them it would look worse than it is. Like written examples they have no time, so that the next retrain learns
+from every one, but of a group that is asked they are learned as little as the rest of it.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ class Placed:
         return self.rows.filter((pl.col("part") == fold.name) & pl.col("asked"))
 
     def learned(self, fold: Fold) -> pl.DataFrame:
-        """What a fit for `fold` may know: no group of this window or a later one, nothing told after the cut-off."""
+        """What a fit for `fold` may know: no group of this window or a later one, no ticket from its cut-off on."""
         later = [other.name for other in self.folds if other.cutoff > fold.cutoff]
-        told = pl.col("at").is_null() | (pl.col("at") < fold.cutoff)
+        told = (pl.col("origin") != "ticket") | (pl.col("at") < fold.cutoff)
         return self.rows.filter(~pl.col("part").is_in([fold.name, *later]) & told)
 
 
