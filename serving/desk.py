@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,12 +20,12 @@ from typing import Any, Generic, TypeVar
 from starlette.responses import JSONResponse
 
 from components.clock import now
-from components.core.errors import DataError, ShopError, UnknownName
+from components.core.errors import DataError, FeedbackError, ShopError, UnknownName
 from components.feedback.events import Role
 from serving.impressions import Seen, impression
 from serving.journal import Journal
 from serving.live import Live, Loadable, Loaded
-from serving.refusals import ProblemDict, refused, unready, wrong
+from serving.refusals import ProblemDict, refused, unkept, unready, wrong
 from serving.shadows import Shadows
 
 log = logging.getLogger(__name__)
@@ -42,12 +42,15 @@ class Endpoint(Generic[T, Q, A]):
     is_quick  whether an answer takes no longer than to hand it over to another thread
     content   what goes over the wire: answer, release, request id
     seen      what the log keeps of a question and its answer
+    settle    what must be done before an answer is given, such as putting it on disk, and the answer as it is given
+              then; raises FeedbackError where that cannot be done. A shadow's answer, which nobody sees, is not settled
     """
 
     is_quick: Callable[[T, Q], bool]
     answer: Callable[[T, Q], A]
     content: Callable[[A, str, str], dict[str, Any]]
     seen: Callable[[Q, A], Seen]
+    settle: Callable[[Asked[Q], A], Awaitable[A]] | None = None
 
 
 def _new_id() -> str:
@@ -84,6 +87,9 @@ class Desk(Generic[T]):
         for loaded, role in chosen:
             try:
                 reply = await self._reply(endpoint, asked, loaded, chosen[0][1], role)
+            except FeedbackError as error:  # what must be on disk first is not: no other release could help
+                log.error("request %s of %s: %s", asked.request_id, self.live.application, error)
+                return refused(503, asked.request_id, [unkept("store")])
             except Exception as error:  # whatever a model does, who asks is told what can be done
                 refusal = self._refusal(error, asked.request_id, loaded, role)
             else:
@@ -97,19 +103,24 @@ class Desk(Generic[T]):
         """`arm`: to whom the unit belongs, by which the log keeps it also where another release answers."""
         began, loop = time.perf_counter(), asyncio.get_running_loop()
 
-        def made() -> tuple[A, JSONResponse]:
+        def sent(answer: A) -> JSONResponse:
+            return JSONResponse(endpoint.content(answer, loaded.version, asked.request_id))
+
+        def made() -> tuple[A, JSONResponse | None]:
             answer = endpoint.answer(loaded.model, asked.ask)
-            return answer, JSONResponse(endpoint.content(answer, loaded.version, asked.request_id))
+            return answer, sent(answer) if endpoint.settle is None else None
 
         quick = endpoint.is_quick(loaded.model, asked.ask)
         answer, reply = made() if quick else await loop.run_in_executor(self._threads, made)
         milliseconds = 1000 * (time.perf_counter() - began)
+        if endpoint.settle is not None:
+            answer = await endpoint.settle(asked, answer)
         log_it = partial(self._log, endpoint, asked, loaded, arm, answer, milliseconds, arm != role)
         if quick or self._threads is None:  # once the loop is free again, which is when the answer is on its way
             loop.call_soon(log_it)
         else:  # thousands of forecasts take as long to log as others take to answer
             loop.run_in_executor(self._threads, log_it)
-        return reply
+        return reply or sent(answer)
 
     def _ask_shadow(self, endpoint: Endpoint[T, Q, A], asked: Asked[Q], loaded: Loaded[T] | None) -> None:
         if loaded is None:

@@ -15,7 +15,7 @@ from components.feedback.events import Event
 from serving.exchange import Body, misread
 from serving.feedback_schemas import FeedbackRequest
 from serving.journal import Journal, aside
-from serving.refusals import ProblemDict, refused, wrong
+from serving.refusals import ProblemDict, refused, unkept, wrong
 from serving.since import Bought
 
 log = logging.getLogger(__name__)
@@ -39,20 +39,12 @@ async def feedback(journal: Journal, bought: Bought, body: FeedbackBody | list[P
         new = await journal.keep(events)
     except FeedbackError as error:
         log.error("request %s: feedback was not kept: %s", request_id, error)
-        return refused(503, request_id, [_UNKEPT])
+        return refused(503, request_id, [unkept("feedback")])
     except DataError as error:
         return refused(422, request_id, [wrong(error)])
     if new == len(events):  # else only the store knows which of them it has kept; the tail reads them from there
         bought.add(events)
     return JSONResponse({"accepted": new, "repeated": len(events) - new, "request_id": request_id})
-
-
-# where the store is and what ails it is for the log: who sends cannot mend it
-_UNKEPT: ProblemDict = {
-    "field": "feedback",
-    "problem": "expected a store that can be written, it cannot be now; the log says why",
-    "remedy": "send the same events again later: each counts once",
-}
 
 
 def _too_early(events: Sequence[Event], received: datetime) -> list[ProblemDict]:

@@ -87,10 +87,13 @@ def _foreign(event_id: str) -> str:
     return event_id
 
 
+EventId = Annotated[Text, AfterValidator(_foreign)]
+
+
 class Reported(Wire):
     """What every kind has. `event_id` is the sender's: the same one again counts once."""
 
-    event_id: Annotated[Text, AfterValidator(_foreign)]
+    event_id: EventId
     application: Annotated[str, AfterValidator(_known)] = Field(description="Whose answer it is about.")
     at: Annotated[AwareDatetime, Field(strict=True), AfterValidator(_recent)] | None = Field(
         None, description="When it happened, ISO with a zone; by default when it is received."
@@ -163,12 +166,19 @@ class Sales(Reported):
 
 
 class Correction(Reported):
-    """Somebody says what would have been right."""
+    """Somebody says what would have been right. Of a customer's message, personal data is masked before it is kept."""
 
     kind: Literal["correction"]
     subject: Text = Field(description="What is corrected.")
     label: Text = Field(description="What would have been right.")
     by: Text | None = None
+
+    def content(self) -> dict[str, Any]:
+        if self.application != "support":
+            return super().content()
+        from components.support.understanding.masking import mask  # most shops' feedback holds no messages
+
+        return super().content() | {"subject": mask(self.subject).text}
 
 
 class ShownItem(Wire):

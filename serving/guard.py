@@ -21,7 +21,11 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 OPEN = frozenset({"/", "/livez", "/readyz", "/healthz", "/docs.json", "/schema.json"})
 MAX_BODY = 64 * 1024  # bytes; the longest request the schema allows, with ids of usual length
-MAX_BODIES = {"/feedback": 1024 * 1024}  # paths that take more: 1,000 events
+MAX_BODIES = {  # paths that take more: 1,000 events, a long conversation, one long message
+    "/feedback": 1024 * 1024,
+    "/support/reply": 1024 * 1024,
+    "/support/correction": 256 * 1024,
+}
 
 
 class Guard:

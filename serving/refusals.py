@@ -32,6 +32,15 @@ def unready(live: Live[Any]) -> ProblemDict:
     return {"field": "release", "problem": problem, "remedy": remedy}
 
 
+def unkept(field: str) -> ProblemDict:
+    """What could not be put on disk; where the store is and what ails it is for the log: who sends cannot mend it."""
+    return {
+        "field": field,
+        "problem": "expected a store that can be written, it cannot be now; the log says why",
+        "remedy": "send the same again later: it counts once",
+    }
+
+
 def invalid(detail: ErrorDetails, request: type[BaseModel]) -> ProblemDict:
     """What pydantic found wrong with a body."""
     parts, models = _place(request, detail["loc"])
