@@ -85,7 +85,7 @@ def test_urgency_may_be_left_to_the_machine() -> None:
     assert decide(replace(SURE, urgent=True), AnswerParams(urgent_to_person=False)).decision == "answer"
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(
     st.builds(
         Situation,

@@ -73,7 +73,7 @@ def test_a_reply_is_its_template_and_the_values_in_order(facts: dict[str, str], 
     if found.is_complete:
         rest = filled(found).text
         for part in ("Your order ", found.slots["order_number"], " is currently ", found.slots["order_status"]):
-            before, sign, rest = rest.partition(part)
+            _, sign, rest = rest.partition(part)
             assert sign == part
         assert found.slots["delivery_date"] in rest
 
