@@ -21,6 +21,7 @@ from serving.desk import Desk
 from serving.feedback import FeedbackBody, feedback
 from serving.feedback_schemas import FeedbackResponse
 from serving.guard import Guard
+from serving.handovers import Handovers
 from serving.journal import Journal
 from serving.live import Live
 from serving.pages import pages
@@ -30,6 +31,10 @@ from serving.schemas import RecommendResponse
 from serving.shadows import Shadows
 from serving.since import Bought, Tail
 from serving.status import status
+from serving.support import THREADS as SUPPORT_THREADS
+from serving.support import Release, ReplyBody, Support
+from serving.support_desk import CorrectionBody, TakeBody, correction, take
+from serving.support_responses import CorrectionResponse, HandoverResponse, ReplyResponse
 
 
 @bentoml.asgi_app(pages, path="/")
@@ -50,16 +55,18 @@ class Shop:
         kept = (self.journal, self.shadows)
         self.recommendation: Desk[Answerer] = Desk(Live("recommendation", Answerer), *kept)
         self.demand: Desk[Forecasts] = Desk(Live("demand", Forecasts), *kept, THREADS)
+        self.support = Support(Desk(Live("support", Release), *kept, SUPPORT_THREADS), Handovers())
         for live in self._lives():
             live.watch()
         self.tail.start()
 
     def _lives(self) -> tuple[Live[Any], ...]:
-        return self.recommendation.live, self.demand.live
+        return self.recommendation.live, self.demand.live, self.support.desk.live
 
     def status(self) -> dict[str, Any]:
         """What this process answers from, and what became of what it logged."""
-        return status([self.recommendation, self.demand], self.journal, self.shadows, self.bought)
+        desks: list[Desk[Any]] = [self.recommendation, self.demand, self.support.desk]
+        return status(desks, self.journal, self.shadows, self.bought) | {"support": self.support.status()}
 
     @bentoml.api(route="/recommend", output_spec=RecommendResponse)
     async def recommend(self, body: RecommendBody, /) -> Any:
@@ -89,6 +96,29 @@ class Shop:
         """
         return await order(self.demand, body)
 
+    @bentoml.api(route="/support/reply", output_spec=ReplyResponse)
+    async def reply(self, body: ReplyBody, /) -> Any:
+        """What to say to a customer's message: an answer, one question, or that a person takes over, and why.
+
+        A handover is on disk before the reply says so. A `Refusal`: 413 a body beyond 1 MiB, 422 names the field,
+        503 says that no release of support is live yet, or that a handover could not be kept: send it again.
+        """
+        return await self.support.reply(body)
+
+    @bentoml.api(route="/support/correction", output_spec=CorrectionResponse)
+    async def correction(self, body: CorrectionBody, /) -> Any:
+        """What an agent says that a message meant. Answered once it is on disk, without the personal data in it.
+
+        It counts once by its `correction_id`, so what was not answered with 200 can be sent again. Refusals as for
+        `/feedback`.
+        """
+        return await correction(self.journal, body)
+
+    @bentoml.api(route="/support/handovers/take", output_spec=HandoverResponse)
+    async def take(self, body: TakeBody, /) -> Any:
+        """Take a handover that GET /support/handovers lists. A `Refusal`: 404 unknown, 409 somebody else has it."""
+        return await take(self.support.handovers, body)
+
     @bentoml.api(route="/feedback", output_spec=FeedbackResponse)
     async def feedback(self, body: FeedbackBody, /) -> Any:
         """What customers did: purchases, clicks, sales, corrections. Answered once all of it is on disk.
@@ -112,6 +142,7 @@ class Shop:
         """Stop watching the pointers, and write what is logged."""
         for live in self._lives():
             live.close()
+        self.support.close()
         self.tail.close()
         self.shadows.close()
         self.journal.close()

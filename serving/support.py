@@ -7,7 +7,8 @@ import hashlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from starlette.responses import JSONResponse
 
@@ -33,6 +34,20 @@ log = logging.getLogger(__name__)
 # of its own, so that what waits for a model leaves /recommend the threads that it has
 THREADS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="support")
 MOST_SHOWN = 3  # intents that the log keeps of one answer
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What is released, ready to answer; what it needs is imported only where there is one."""
+
+    answerer: Answerer
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """From a sealed bundle; raises ArtifactError where a byte differs from what was sealed."""
+        from components.support.answer.answerer import Answerer
+
+        return cls(Answerer.load(folder))
 
 
 class ReplyBody(Body, ReplyRequest):
@@ -66,15 +81,15 @@ class Given:
 class Support:
     """The desk of customer service, with what a reply needs besides a release."""
 
-    def __init__(self, desk: Desk[Answerer], handovers: Handovers) -> None:
+    def __init__(self, desk: Desk[Release], handovers: Handovers) -> None:
         self.desk, self.handovers = desk, handovers
         self.trouble: str | None = None
         self._rephraser = self._made()
         # as many as may wait for somebody else's server; who finds none free keeps the shop's own words
         self._waiting = ThreadPoolExecutor(max_workers=8, thread_name_prefix="rephrase")
-        self._endpoint: Endpoint[Answerer, Message, Given] = Endpoint(
+        self._endpoint: Endpoint[Release, Message, Given] = Endpoint(
             is_quick=lambda *_: False,
-            answer=lambda answerer, message: Given(answerer.answer(message.ask)),
+            answer=lambda release, message: Given(release.answerer.answer(message.ask)),
             content=lambda given, release, request_id: reply_response(
                 given.answer, given.rephrased, given.handover_id, release, request_id
             ),

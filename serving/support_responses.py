@@ -56,6 +56,7 @@ HANDOVER: dict[str, Any] = {
     "summary": {"in_words": "Writes in en. Wants: Talk to a person (97%). ..."},
     "delivery": {"attempts": 1, "delivered_at": "2025-07-01T12:30:15.400000+00:00", "trouble": None},
 }
+LISTED: dict[str, Any] = {"handovers": [HANDOVER], "next_after": 12, "request_id": REPLY_RESPONSE["request_id"]}
 
 Decision = Literal["answer", "clarify", "hand_over"]
 
@@ -156,6 +157,16 @@ class HandoverResponse(Wire):
     taken_at: datetime | None
     summary: dict[str, Any]
     delivery: DeliveryOfHandover | None = Field(description="null where no webhook was set.")
+
+
+class HandoverList(Wire):
+    """A page of them, the oldest first."""
+
+    model_config = ConfigDict(json_schema_extra={"example": LISTED})
+
+    handovers: list[HandoverResponse]
+    next_after: int = Field(description="`after` of the next page.")
+    request_id: str
 
 
 def reply_response(
