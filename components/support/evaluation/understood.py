@@ -8,18 +8,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from components.core.application import scores_file
 from components.core.classification import outcomes
 from components.core.splits import fold_table
 from components.support.features.panel import OUT_OF_SCOPE, read_labels
 
 POINTS = 50  # at most, of a curve
-
-
-def scores_file(data: Path, name: str, kind: str) -> Path:
-    """Where the test scores of a single model or an ensemble lie."""
-    if kind == "single":
-        return data / "models" / name / "scores" / "test.parquet"
-    return data / "ensembles" / "scores" / "test" / f"{name}.parquet"
 
 
 def understood(data: Path, name: str, kind: str) -> pl.DataFrame:
