@@ -15,8 +15,8 @@ from components.support.evaluation.gates import gates
 from components.support.features.folds import featurise
 from components.support.features.panel import KEYS, LABELS, REJECT
 
-# of the features, and what they are called in a bundle: labels by code, the shop's intents, how much each was learned from
-DESCRIBED = {LABELS: LABELS, "taxonomy.json": "taxonomy.json", "report.json": "examples.json"}
+# files of the features by their name in a bundle: labels by code, the shop's intents, how many examples of each
+DESCRIBED = {LABELS: LABELS, "taxonomy.json": "taxonomy.json", "examples.json": "report.json"}
 
 
 def summary(scores: pl.DataFrame, features: Path) -> dict[str, float]:
@@ -33,7 +33,7 @@ def package(features: Path, bundle: Path) -> None:
     """
     from components.support.answer.reasons import BESIDE, NEIGHBOURS  # models are trained without it
 
-    for name, packaged in DESCRIBED.items():
+    for packaged, name in DESCRIBED.items():
         if (features / name).is_file():  # a shop may have told of no intents
             shutil.copyfile(features / name, bundle / packaged)
     fitted = features.parent / "models" / NEIGHBOURS / "model"
