@@ -22,7 +22,7 @@ from components.support.answer.cues import asks_for_person, denies, not_helped
 from components.support.answer.decision import AnswerParams, Situation, Verdict, decide
 from components.support.answer.follow_up import Questions, chosen
 from components.support.answer.intents import Intents, Scored
-from components.support.answer.reading import LONGEST, Reading, cut, read
+from components.support.answer.reading import LONGEST, LONGEST_TURN, Reading, cut, read
 from components.support.answer.reasons import Reasons
 from components.support.answer.reply import Draft, draft
 from components.support.answer.speaking import Speaker, said_before
@@ -210,7 +210,7 @@ def _failed(message: str, ask: Ask) -> bool:
 
 
 def _key(text: str) -> str:
-    return "".join(each for each in text[:LONGEST].casefold() if each.isalnum())
+    return "".join(each for each in text[:LONGEST_TURN].casefold() if each.isalnum())
 
 
 def request_milliseconds(answerer: Answerer, n: int = 20) -> float:

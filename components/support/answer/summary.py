@@ -10,6 +10,7 @@ from typing import Any
 
 from components.support.answer.ask import Ranked, Told, Turn
 from components.support.answer.decision import Verdict
+from components.support.answer.reading import cut
 from components.support.understanding.masking import mask
 
 MOST_TURNS, MOST_SHOWN, LONGEST = 6, 3, 500  # turns and intents shown; characters of a turn
@@ -69,7 +70,7 @@ def _wish(verdict: Verdict, ranked: Sequence[Ranked]) -> str:
 
 
 def _masked(text: str) -> str:
-    return mask(text[: 10 * LONGEST]).text
+    return mask(cut(text, 2 * LONGEST)).text
 
 
 def shortened(text: str) -> str:

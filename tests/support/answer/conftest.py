@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
+from components.core.artifacts import read_json, seal, write_json
+from components.core.bundle import FORMAT
+from components.sources.taxonomy import Taxonomy as Source
+from components.sources.taxonomy import TaxonomyParams
+from components.stages.ensemble import ensemble
+from components.stages.train import train
 from components.support.answer.answerer import Answerer
 from components.support.answer.decision import AnswerParams
 from components.support.answer.intents import Intents
@@ -67,3 +77,45 @@ def make_answerer(asked: Asked) -> Callable[..., Answerer]:
 @pytest.fixture
 def answerer(make_answerer: Callable[..., Answerer]) -> Answerer:
     return make_answerer()
+
+
+PARAMS = {
+    "models": {"tfidf": {}, "embedding": {}, "knn": {}},
+    "ensembles": {"class_blend": {}},
+    "split": {"oof_folds": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sealed bundle of tfidf and embedding, learned from the starter by the project's own stages."""
+    from components.support.application import APPLICATION, featurise
+
+    folder = tmp_path_factory.mktemp("trained")
+    data = folder / "data" / "support"
+    source = TaxonomyParams(kind="taxonomy")
+    tables = {name: Source(name, source).read() for name in ("examples", "intents")}
+    featurise(tables, "2026-11-23T00:00:00+00:00", PARAMS, data / "features")
+    (folder / "params.yaml").write_text(yaml.safe_dump({"support": PARAMS}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHOP_DATA", os.fspath(folder / "data"))
+        patch.chdir(folder)
+        for name in PARAMS["models"]:
+            train("support", name)
+        ensemble("support")
+    bundle = _packed(data, folder / "bundle")
+    APPLICATION.package(data / "features", bundle)
+    seal(bundle)
+    return bundle
+
+
+def _packed(data: Path, bundle: Path) -> Path:
+    """As the stage `package` lays it out, with what is shipped stated instead of chosen."""
+    shutil.copytree(data / "ensembles" / "class_blend" / "model", bundle / "ensemble")
+    members = read_json(bundle / "ensemble" / "pool.json")["members"]
+    for name in members:
+        shutil.copytree(data / "models" / name / "model", bundle / "members" / name)
+    shipped = {"kind": "ensemble", "name": "class_blend"}
+    manifest = {"format": FORMAT, "application": "support", "shipped": shipped, "members": members, "params": PARAMS}
+    write_json(bundle / "manifest.json", manifest)
+    return bundle
