@@ -47,11 +47,12 @@ CUE = re.compile(
 )
 TWO_PARTS = re.compile(r"[A-ZÀ-Þ]\w++, ?[A-ZÀ-Þ]\w")
 NOT_IN = (  # what stands before an address
-    "成到为為在是址改寄送去把请請的我你您住了于於给給和与跟從从往叫说說"
-    "查帮幫看问問啦吧呢啊吗嗎嘛哦不有没沒就还還要想会會能可这這那"
+    "到为為在是址改寄送去把请請的我你您住了于於给給和与跟從从往叫说說"
+    "查帮幫看问問啦吧呢啊吗嗎嘛哦不有没沒就还還要想会會能可这這那一"
 )
-NAMED = re.compile(rf"(?:(?![{NOT_IN}]|一下|(?<=一)下)[{CJK}]|成(?=都))++\Z")
 REACH = 20  # characters that an address goes on to the left of its street
+SHORT = 8  # without a town in them
+IDEOGRAPH = re.compile(f"[{CJK}]")
 UPPER = re.compile("[省市区區县縣旗镇鎮乡鄉村]")
 COUNT = r"[\d〇一二三四五六七八九十百甲乙丙丁A-Za-z\-]"
 BLOCK = "号楼|號樓|栋|棟|幢|座"
@@ -88,11 +89,20 @@ def places(text: str) -> Iterator[Piece]:
 
 def _begins(text: str, place: int) -> int:
     """Where a Chinese address begins whose street or house stands at `place`: with its town, or a short name."""
-    left = text[max(0, place - REACH) : place]
-    named = next((found for start in range(len(left)) if (found := NAMED.match(left, start))), None)
-    if named is None:
-        return place
-    return place - (len(named[0]) if UPPER.search(named[0]) else min(len(named[0]), 8))
+    start = place
+    while start > max(0, place - REACH) and _may_name(text, start - 1):
+        start -= 1
+    return start if UPPER.search(text, start, place) else max(start, place - SHORT)
+
+
+def _may_name(text: str, place: int) -> bool:
+    """Whether the character may stand in the name of a town or street."""
+    character = text[place]
+    if character == "成":
+        return text[place + 1] == "都"  # the city, not 改成
+    if character == "下" and place:
+        return text[place - 1] != "一"
+    return IDEOGRAPH.match(character) is not None and character not in NOT_IN
 
 
 def told_addresses(text: str) -> Iterator[Piece]:

@@ -65,3 +65,11 @@ def accounts(text: str) -> Iterator[Piece]:
         signs = any(character.isdigit() or character in "_@" for character in found["value"])
         if signs or found["name"] or (found["login"] and TELLS.search(found["cue"])):
             yield "ACCOUNT", found.start("value"), found.end("value")
+
+
+def plain_address(written: str) -> str:
+    """An e-mail address as it is typed, from however it was spelled: "amy (at) example dot com"."""
+    joined = re.sub(AT, "@", written, flags=re.IGNORECASE)
+    joined = joined if "@" in joined else re.sub(" at ", "@", joined, flags=re.IGNORECASE)
+    local, _, host = joined.rpartition("@")
+    return f"{local}@{re.sub(DOT, '.', host, flags=re.IGNORECASE)}".replace(" ", "").lower()

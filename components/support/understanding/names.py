@@ -110,7 +110,7 @@ def _introduced(text: str, start: int) -> Iterator[Piece]:
 
 def _signed(text: str) -> Iterator[Piece]:
     """The last line of a letter."""
-    found = SIGNED.search(text, max(0, len(text.rstrip()) - 120))
+    found = SIGNED.search(text)
     if found and NO_NAME.isdisjoint(word.lower() for word in WORD.findall(found["name"])):
         yield "NAME", found.start("name"), found.end("name")
 

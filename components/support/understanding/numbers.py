@@ -9,8 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from components.support.understanding.canonical import MASKED
+
 REGIONS = ("CN", "TW", "HK", "GB", "US", "DE", "FR", "AU", "IN", "SG")  # for numbers written without a country
 CUE_WIDTH = 28
+MOST_GROUPS = 6  # of digits in one number
+MOST_ASKED = 100
 
 RUN = re.compile(r"(?<![A-Za-z0-9.,])(?<![A-Za-z0-9]-)[+(]{0,2}\d++(?:[ .\-/()]{1,3}+\d++)*+(?![A-Za-z0-9])")
 GROUP = re.compile(r"\d++")
@@ -19,17 +23,18 @@ BORN = r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 IDENTITY = re.compile(rf"(?<![A-Za-z0-9])[1-9]\d{{5}}{BORN}\d{{3}}[\dXx](?![A-Za-z0-9])")  # of the People's Republic
 SOCIAL = re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")  # of the United States
 FOURS = re.compile(r"\d{4}(?:[ .\-/]\d{4}){3}(?:[ .\-/]\d{1,3})?|3\d{3}[ .\-/]\d{6}[ .\-/]\d{5}")
-GAP = r"[^\d\n]{0,16}"
+GAP = rf"[^\d\n{MASKED}]{{0,16}}"
 ENDING = r"(?:ending|ends|last (?:four|4)|尾号|尾號|末四位)"
 TAIL = re.compile(rf"(?:card|visa|mastercard|卡){GAP}{ENDING}{GAP}(?P<value>\d{{4}})(?!\d)", re.IGNORECASE)
 PHONE_CUE = re.compile(
     r"(?:(?<![a-z])(?:phone|mobile|cell|tel|telephone|call(?: me)?(?: back)?(?: on| at)?|ring|text|sms|whats ?app|fax"
-    r"|reach me|contact)|手机|手機|电话|電話|号码|號碼|致电|联系|聯絡|短信|打给我|座机|热线)[^\d\n.;。；]{0,16}\Z",
+    r"|reach me|contact)|手机|手機|电话|電話|号码|號碼|致电|联系|聯絡|短信|打给我|座机|热线)"
+    r"[^\d\n.;。；\ue000]{0,16}\Z",
     re.IGNORECASE,
 )
 CARD_CUE = re.compile(
     r"(?:(?<!gift )(?<![a-z])card|visa|mastercard|amex|卡号|卡號|信用卡|银行卡|銀行卡|借记卡|储蓄卡)"
-    r"[^\d\n.;。；]{0,16}\Z",
+    r"[^\d\n.;。；\ue000]{0,16}\Z",
     re.IGNORECASE,
 )
 NUMBERED = (
@@ -62,6 +67,9 @@ DATE = re.compile(
     rf"|{YEAR}(?: ?[-/] ?(?:19|20)?\d{{2}})?"
 )
 CODE = re.compile(r"(?<![A-Za-z0-9])(?P<sign>#\s?)?(?P<code>[A-Za-z0-9]++(?:[\-_/][A-Za-z0-9]++)*+)")
+MOBILE = re.compile(r"1[3-9]\d{9}")  # of China
+TAIL_CUE = re.compile(rf"{ENDING}[^\d\n]{{0,6}}\Z", re.IGNORECASE)
+ANOTHER = re.compile(rf"{MASKED} ?(?:or|and|/|,|、|或者?|和) ?\Z")  # one number was masked, here is the next
 PHONE_SHAPE = re.compile(
     r"(?:86[ \-]?)?1[3-9]\d(?:[ .\-]?\d{4}){2}|\d{3}[ .\-]\d{4}[ .\-]\d{4}|(?:\d{3}[ .\-])?\d{3}[.\-]\d{4}"
 )
@@ -86,8 +94,9 @@ def numbers(text: str) -> Iterator[Piece]:
     for pattern in (IDENTITY, SOCIAL):
         yield from (("ID", found.start(), found.end()) for found in pattern.finditer(text))
     yield from (("CARD", found.start("value"), found.end("value")) for found in TAIL.finditer(text))
+    plans = Plans()
     for found in RUN.finditer(text):
-        yield from _in_run(text, found)
+        yield from _in_run(text, found, plans)
 
 
 def references(text: str) -> Iterator[Piece]:
@@ -115,6 +124,14 @@ def checks_out(digits: str) -> bool:
     return sum(doubled) % 10 == 0
 
 
+def international(written: str) -> str:
+    """A telephone number with its country (E.164) where it shows which, else its digits."""
+    digits = "".join(GROUP.findall(written))
+    if written.lstrip("( ").startswith("+"):
+        return f"+{digits}"
+    return f"+86{digits}" if MOBILE.fullmatch(digits) else digits
+
+
 def _iban_end(text: str) -> int:
     """How many characters from the start are an IBAN (ISO 13616, the remainder modulo 97 is 1); 0 for none."""
     ends = [place + 1 for place, character in enumerate(text) if character != " "]
@@ -125,14 +142,15 @@ def _iban_end(text: str) -> int:
     return 0
 
 
-def _in_run(text: str, run: re.Match[str]) -> Iterator[Piece]:
+def _in_run(text: str, run: re.Match[str], plans: Plans) -> Iterator[Piece]:
     """Cuts a run of groups of digits into the longest pieces that are something, from the left."""
-    groups = [(found.start(), found.end()) for found in GROUP.finditer(text, run.start(), run.end())]
+    groups = _groups(text, run)
     first = 0
     while first < len(groups):
-        for last in range(min(first + 6, len(groups)), first, -1):
-            start = run.start() if first == 0 else _opened(text, groups[first][0])
-            if kind := _kind(text, start, groups[last - 1][1]):
+        start = run.start() if first == 0 else _opened(text, groups[first][0])
+        cue = before(text, start)
+        for last in range(min(first + MOST_GROUPS, len(groups)), first, -1):
+            if kind := _kind(text, start, groups[last - 1][1], cue, plans):
                 yield kind, start, groups[last - 1][1]
                 first = last
                 break
@@ -140,22 +158,34 @@ def _in_run(text: str, run: re.Match[str]) -> Iterator[Piece]:
             first += 1
 
 
+def _groups(text: str, run: re.Match[str]) -> list[tuple[int, int]]:
+    """Start and end of each group; digits told one by one ("1 3 8 0 ...") are one group."""
+    groups: list[tuple[int, int]] = []
+    single = 0  # groups of one digit in a row
+    for found in GROUP.finditer(text, run.start(), run.end()):
+        single = single + 1 if len(found[0]) == 1 else 0
+        if single > 1:
+            groups[-1] = (groups[-1][0], found.end())
+        else:
+            groups.append((found.start(), found.end()))
+    return groups
+
+
 def _opened(text: str, place: int) -> int:
-    """`place` moved left over a plus or a bracket."""
-    while place and text[place - 1] in "+(":
-        place -= 1
+    """`place` moved left over a plus and a bracket."""
+    for _ in range(2):
+        place -= place > 0 and text[place - 1] in "+("
     return place
 
 
-def _kind(text: str, start: int, end: int) -> str | None:
+def _kind(text: str, start: int, end: int, cue: str, plans: Plans) -> str | None:
     written = text[start:end]
-    digits = "".join(GROUP.findall(written))
+    digits = "".join(one for one in written if one.isdigit())
     if not 4 <= len(digits) <= 19:
         return None
-    cue = before(text, start)
     if 12 <= len(digits) <= 19 and _is_card(written, digits, cue):
         return "CARD"
-    return "PHONE" if len(digits) <= 15 and _is_phone(text, written, digits, cue, end) else None
+    return "PHONE" if len(digits) <= 15 and _is_phone(text, written, digits, cue, end, plans) else None
 
 
 def _is_card(written: str, digits: str, cue: str) -> bool:
@@ -164,7 +194,7 @@ def _is_card(written: str, digits: str, cue: str) -> bool:
     return len(digits) >= 13 and not ORDER_CUE.search(cue) and checks_out(digits)
 
 
-def _is_phone(text: str, written: str, digits: str, cue: str, end: int) -> bool:
+def _is_phone(text: str, written: str, digits: str, cue: str, end: int, plans: Plans) -> bool:
     """With a country's sign, after a cue, in a shape that only telephones have, or as a country's plan has it."""
     written = written.lstrip("(") if ")" not in written else written
     if written.startswith(("+", "(+")):
@@ -172,23 +202,33 @@ def _is_phone(text: str, written: str, digits: str, cue: str, end: int) -> bool:
     if DATE.fullmatch(written) or MONEY_BEFORE.search(cue) or UNIT_AFTER.match(text, end) or ORDER_CUE.search(cue):
         return False
     if PHONE_CUE.search(cue):
-        return len(digits) >= 5 or bool(re.search("尾号|尾號|ending|last", cue))
-    return bool(PHONE_SHAPE.fullmatch(written)) or (8 <= len(digits) <= 13 and _planned(written))
+        return len(digits) >= 5 or bool(TAIL_CUE.search(cue))
+    if PHONE_SHAPE.fullmatch(written) or MOBILE.fullmatch(digits):
+        return True
+    return (len(digits) >= 7 and written != digits and bool(ANOTHER.search(cue))) or plans.have(written, digits)
 
 
-def _planned(written: str) -> bool:
-    """Whether the numbering plan of one of REGIONS has such a number, written with signs or a zero in front."""
-    if written.isdigit() and not written.startswith("0"):
-        return False  # any plan of any country has most numbers of ten digits
+class Plans:
+    """Numbering plans of REGIONS, asked about a few numbers of one text: a text of a thousand numbers is no message."""
+
+    def __init__(self) -> None:
+        self._left = MOST_ASKED
+
+    def have(self, written: str, digits: str) -> bool:
+        """Whether a plan has the number, written with signs or a zero in front; True when too many were asked."""
+        if not 8 <= len(digits) <= 13 or (written == digits and not digits.startswith("0")):
+            return False  # plans together have most numbers of ten digits, as orders have
+        self._left -= 1
+        return self._left < 0 or any(_planned(written, region) for region in REGIONS)
+
+
+def _planned(written: str, region: str) -> bool:
     import phonenumbers
 
-    for region in REGIONS:
-        try:
-            if phonenumbers.is_valid_number(phonenumbers.parse(written, region)):
-                return True
-        except phonenumbers.NumberParseException:
-            continue
-    return False
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(written, region))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 def _is_reference(text: str, found: re.Match[str]) -> bool:
