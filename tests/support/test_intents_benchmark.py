@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -37,12 +38,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def parameters(*arguments: str) -> dict[str, object]:
+def parameters(*arguments: str) -> dict[str, Any]:
     return intents.benchmark_params(intents.arguments_of(["any", *arguments]))
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """No encoder, two cheap models, two out-of-fold parts."""
     params = parameters("--models", "tfidf", "--ensembles", "class_blend", "--oos-share", "0.3")
     params |= {"features": {"encoders": []}, "split": {"oof_folds": 2, "valid_share": 0.1}}
@@ -62,7 +63,7 @@ def test_the_command_states_what_is_expected_and_the_file_the_rest() -> None:
 
 @pytest.mark.parametrize("refit", [False, True])
 def test_folds_ask_every_message_once_and_nobody_learns_what_is_asked(
-    folder: Path, tmp_path: Path, quick: dict[str, object], refit: bool
+    folder: Path, tmp_path: Path, quick: dict[str, Any], refit: bool
 ) -> None:
     intents.write_features(folder, tmp_path / "features", quick | {"refit": refit})
     assert read_labels(tmp_path / "features") == ["cancel", "refund", "where", OUT_OF_SCOPE]
@@ -84,7 +85,7 @@ def test_folds_ask_every_message_once_and_nobody_learns_what_is_asked(
 
 
 def test_a_whole_run_finds_the_words_and_rejects_the_rest(
-    folder: Path, tmp_path: Path, quick: dict[str, object]
+    folder: Path, tmp_path: Path, quick: dict[str, Any]
 ) -> None:
     out, arguments = tmp_path / "result.json", [str(folder), "--work", str(tmp_path / "work")]
     intents.main([*arguments, "--json", str(out)])
