@@ -17,7 +17,7 @@ import polars as pl
 
 from components.core.errors import DataError
 from components.core.tables import INSTANT
-from components.support.features.panel import OUT_OF_SCOPE
+from components.support.taxonomy import OUT_OF_SCOPE
 from components.support.understanding.language import language
 from components.support.understanding.masking import mask
 
