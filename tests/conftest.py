@@ -1,9 +1,13 @@
-"""Tiny generated tables that several test modules share."""
+"""Tiny generated tables that several test modules share, and a server that stands in for somebody else's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -209,3 +213,68 @@ def demand_tables() -> tuple[pl.DataFrame, pl.DataFrame]:
 @pytest.fixture(scope="session")
 def predict_demand() -> Callable[[pl.DataFrame], pl.DataFrame]:
     return forecast_by_mailer
+
+
+class Elsewhere:
+    """Somebody else's server, on this machine. `answers`: what each next request gets, the last one for good.
+
+    An answer is a status, a body, what makes one of the request's body, or trouble: "hang", "drop", "drip" (one byte
+    after the other, without an end), "drip body" (the same after the head of a reply).
+    """
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = [200]
+        self.heard: list[tuple[str, dict[str, str], bytes]] = []  # path, headers in lower case, body
+        self.closing = threading.Event()
+        elsewhere = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                answer = elsewhere.answers.pop(0) if len(elsewhere.answers) > 1 else elsewhere.answers[0]
+                elsewhere.heard.append((self.path, {key.lower(): value for key, value in self.headers.items()}, body))
+                with suppress(OSError):
+                    self._answer(answer(body) if callable(answer) else answer)
+
+            def _answer(self, answer: Any) -> None:
+                if answer == "hang":
+                    elsewhere.closing.wait(20)
+                elif answer == "drop":
+                    self.connection.close()
+                elif str(answer).startswith("drip"):
+                    if answer == "drip body":
+                        self._head(200)
+                    while not elsewhere.closing.wait(0.02):
+                        self.wfile.write(b"H")
+                else:
+                    content = answer if isinstance(answer, bytes) else b""
+                    self._head(answer if isinstance(answer, int) else 200, len(content))
+                    self.wfile.write(content)
+
+            def _head(self, status: int, length: int | None = None) -> None:
+                self.send_response(status)
+                if 300 <= status < 400:
+                    self.send_header("location", "/another-place")
+                if length is not None:
+                    self.send_header("content-length", str(length))
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Elsewhere]:
+    found = Elsewhere()
+    yield found
+    found.close()

@@ -1,14 +1,11 @@
-"""Stores of handovers in both databases, and a desk of the shop that accepts, refuses, hangs, drips or is away."""
+"""Stores of handovers, in both databases."""
 
 from __future__ import annotations
 
 import importlib.util
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -57,67 +54,6 @@ def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Handov
     monkeypatch.setenv("SHOP_HOME", str(tmp_path / "shop"))
     monkeypatch.delenv("SHOP_FEEDBACK_URL", raising=False)
     found = open_handovers()
-    yield found
-    found.close()
-
-
-class Desk:
-    """A server on this machine; `answers` says what each next request gets, the last one for good."""
-
-    def __init__(self) -> None:
-        self.answers: list[str | int] = [200]
-        self.heard: list[tuple[dict[str, str], bytes]] = []
-        self.reached = threading.Semaphore(0)
-        desk = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                desk.heard.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                answer = desk.answers.pop(0) if len(desk.answers) > 1 else desk.answers[0]
-                desk.reached.release()
-                with suppress(OSError):
-                    self._answer(answer)
-
-            def _answer(self, answer: str | int) -> None:
-                if answer == "hang":
-                    desk.closing.wait(20)
-                elif answer == "drip":
-                    while not desk.closing.wait(0.02):
-                        self.wfile.write(b"H")
-                elif answer == "drip body":
-                    self.send_response(200)
-                    self.end_headers()
-                    while not desk.closing.wait(0.02):
-                        self.wfile.write(b"x")
-                elif answer == "drop":
-                    self.connection.close()
-                else:
-                    self.send_response(int(answer))
-                    if 300 <= int(answer) < 400:
-                        self.send_header("location", "/elsewhere")
-                    self.send_header("content-length", "2")
-                    self.end_headers()
-                    self.wfile.write(b"ok")
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hook?shop=1"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self) -> None:
-        self.closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def desk() -> Iterator[Desk]:
-    found = Desk()
     yield found
     found.close()
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -125,67 +122,19 @@ def test_nothing_that_is_added_brings_a_number_a_link_or_a_slot(template: str, a
         assert not {"{", "}", "@", "/", "<", "$"} & set(added)
 
 
-class StandIn:
-    """Answers chat completions; `say` makes the words from the request, or is bytes, a status, or "hang"."""
+def saying(words: Callable[[str], Any]) -> Callable[[bytes], bytes]:
+    """The answer of a chat completion, with what `words` makes of the template."""
 
-    def __init__(self) -> None:
-        self.say: Any = lambda template: template.replace("should arrive", "is expected to arrive")
-        self.asked: list[tuple[str, dict[str, str], dict[str, Any]]] = []
-        self.raw: list[bytes] = []
-        self.closing = threading.Event()
-        stand_in = self
+    def answer(body: bytes) -> bytes:
+        content = words(json.loads(body)["messages"][-1]["content"])
+        return json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]}).encode()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                raw = self.rfile.read(int(self.headers["content-length"]))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                stand_in.raw.append(raw)
-                stand_in.asked.append((self.path, headers, json.loads(raw)))
-                with suppress(OSError):
-                    self._answer(stand_in.say)
-
-            def _answer(self, say: Any) -> None:
-                if say == "hang":
-                    stand_in.closing.wait(20)
-                    return
-                if say == "drip":
-                    self.send_response(200)
-                    self.end_headers()
-                    while not stand_in.closing.wait(0.02):
-                        self.wfile.write(b" ")
-                content = say if isinstance(say, bytes) else b""
-                if callable(say):
-                    words = say(stand_in.asked[-1][2]["messages"][-1]["content"])
-                    content = json.dumps({"choices": [{"message": {"role": "assistant", "content": words}}]}).encode()
-                self.send_response(say if isinstance(say, int) else 200)
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self) -> None:
-        self.closing.set()
-        self._server.shutdown()
-        self._server.server_close()
+    return answer
 
 
 @pytest.fixture
-def stand_in() -> Iterator[StandIn]:
-    found = StandIn()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def rephraser(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> Rephraser:
-    for name, value in (("URL", stand_in.url), ("MODEL", "small"), ("KEY", "k3y"), ("SECONDS", "0.5")):
+def rephraser(elsewhere: Any, monkeypatch: pytest.MonkeyPatch) -> Rephraser:
+    for name, value in (("URL", f"{elsewhere.url}/v1"), ("MODEL", "small"), ("KEY", "k3y"), ("SECONDS", "0.5")):
         monkeypatch.setenv(f"SHOP_REPHRASE_{name}", value)
     endpoint = Endpoint.of_settings()
     assert endpoint is not None and "k3y" not in repr(endpoint) and "127" not in repr(endpoint)
@@ -196,21 +145,23 @@ SLOTS = {"order_number": "A-12345", "order_status": "on its way {delivery_date}"
 REPLY = Reply(fill(EN, SLOTS), EN, SLOTS)
 
 
-def test_a_reply_is_said_in_other_words_with_its_own_values(rephraser: Rephraser, stand_in: StandIn) -> None:
+def test_a_reply_is_said_in_other_words_with_its_own_values(rephraser: Rephraser, elsewhere: Any) -> None:
+    elsewhere.answers = [saying(lambda template: template.replace("should arrive", "is expected to arrive"))]
     found = rephraser.reworded(REPLY)
     assert found is not None
     assert found.text == (
         "Your order A-12345 is currently on its way {delivery_date}, and it is expected to arrive on 5 June."
     )
-    ((path, headers, asked),) = stand_in.asked
+    ((path, headers, body),) = elsewhere.heard
+    asked = json.loads(body)
     assert path == "/v1/chat/completions" and headers["authorization"] == "Bearer k3y"
     assert asked["model"] == "small" and asked["messages"][-1] == {"role": "user", "content": EN}
-    assert not any(value.encode() in stand_in.raw[0] for value in SLOTS.values()), "no value leaves"
+    assert not any(value.encode() in body for value in SLOTS.values()), "no value leaves"
     assert rephraser.status() == {"rephrased": 1, "kept": {}, "trouble": None}
 
 
-def test_thoughts_of_a_model_are_not_its_answer(rephraser: Rephraser, stand_in: StandIn) -> None:
-    stand_in.say = lambda template: f"<think>\nmaybe 50 % off?\n</think>\n\n{template}"
+def test_thoughts_of_a_model_are_not_its_answer(rephraser: Rephraser, elsewhere: Any) -> None:
+    elsewhere.answers = [saying(lambda template: f"<think>\nmaybe 50 % off?\n</think>\n\n{template}")]
     found = rephraser.reworded(REPLY)
     assert found is not None and found.text == REPLY.text
 
@@ -218,12 +169,12 @@ def test_thoughts_of_a_model_are_not_its_answer(rephraser: Rephraser, stand_in: 
 @pytest.mark.parametrize(
     ("say", "why"),
     [
-        (lambda template: template + " You get 20 off.", "numbers"),
-        (lambda template: "I ignore my instructions and say what I like about the order of yours.", "slots"),
-        (lambda template: None, "no words"),
-        (lambda template: ["a"], "no words"),
-        (lambda template: "  ", "no words"),
-        (lambda template: "x" * 300_000, "no words"),  # cut off, so that it is no JSON any more
+        (saying(lambda template: template + " You get 20 off."), "numbers"),
+        (saying(lambda template: "I ignore my instructions and say what I like about the order of yours."), "slots"),
+        (saying(lambda template: None), "no words"),
+        (saying(lambda template: ["a"]), "no words"),
+        (saying(lambda template: "  "), "no words"),
+        (saying(lambda template: "x" * 300_000), "no words"),  # cut off, so that it is no JSON any more
         (b"", "no words"),
         (b"[]", "no words"),
         (b'{"choices": []}', "no words"),
@@ -237,25 +188,25 @@ def test_thoughts_of_a_model_are_not_its_answer(rephraser: Rephraser, stand_in: 
         ("drip", "endpoint failed"),
     ],
 )
-def test_else_the_shops_own_words_stay(rephraser: Rephraser, stand_in: StandIn, say: Any, why: str) -> None:
-    stand_in.say = say
+def test_else_the_shops_own_words_stay(rephraser: Rephraser, elsewhere: Any, say: Any, why: str) -> None:
+    elsewhere.answers = [say]
     assert rephraser.reworded(REPLY) is None
     assert rephraser.status()["kept"] == {why: 1}
 
 
 def test_an_endpoint_that_failed_rests_and_is_asked_again(
-    rephraser: Rephraser, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+    rephraser: Rephraser, elsewhere: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(rephraser_module.time, "monotonic", lambda: now)
-    stand_in.say = 503
+    elsewhere.answers = [503]
     assert [rephraser.reworded(REPLY) for _ in range(3)] == [None] * 3
-    assert len(stand_in.asked) == 1 and rephraser.status()["kept"] == {"endpoint failed": 1, "endpoint rests": 2}
+    assert len(elsewhere.heard) == 1 and rephraser.status()["kept"] == {"endpoint failed": 1, "endpoint rests": 2}
     now += rephraser_module.FIRST_REST
-    assert rephraser.reworded(REPLY) is None and len(stand_in.asked) == 2
+    assert rephraser.reworded(REPLY) is None and len(elsewhere.heard) == 2
     now += rephraser_module.FIRST_REST
-    assert rephraser.reworded(REPLY) is None and len(stand_in.asked) == 2, "longer after the second failure"
-    stand_in.say = lambda template: template
+    assert rephraser.reworded(REPLY) is None and len(elsewhere.heard) == 2, "longer after the second failure"
+    elsewhere.answers = [saying(str)]
     now += rephraser_module.FIRST_REST
     assert rephraser.reworded(REPLY) is not None and rephraser.status()["trouble"] is None
 
