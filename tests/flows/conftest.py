@@ -92,6 +92,7 @@ SHOP_PARAMS: dict[str, Any] = {
         "gates": {"slack": 0.1, "slice_slack": 1.0, "ms_per_query": 1000, "slower": 1000},
     },
     "demand": {"split": {}, "features": {}, "models": {"moving_average": {}}, "ensembles": {}, "gates": {}},
+    "support": {"split": {}, "features": {}, "models": {"tfidf": {}}, "ensembles": {}, "gates": {}},
 }
 
 

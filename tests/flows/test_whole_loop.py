@@ -43,6 +43,7 @@ PARAMS = {
         "ensembles": {"select": {}, "blend": {}},
         "gates": {"against_floors": 9, "wql_floor": 9, "coverage": [0, 1], "class_coverage": [0, 1], "bias": 9},
     },
+    "support": {"split": {}, "features": {}, "models": {"tfidf": {}}, "ensembles": {}, "gates": {}},
 }
 
 
