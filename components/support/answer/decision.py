@@ -17,7 +17,7 @@ from components.support.answer.ask import Decision, Ranked
 class AnswerParams(Params):
     """When an intent counts as understood, and who answers then."""
 
-    sure: float = Field(0.6, gt=0, le=1, description="Probability from which the likeliest intent is acted upon.")
+    sure: float = Field(0.7, gt=0, le=1, description="Probability from which the likeliest intent is acted upon.")
     either: float = Field(
         0.75, gt=0, le=1, description="Probability of the two likeliest from which asking is worth it."
     )

@@ -13,10 +13,14 @@ import polars as pl
 from components.core.artifacts import read_json
 from components.core.bundle import Bundle
 from components.core.classification import THRESHOLD, answers
+from components.core.ensembles._classes import Classes
+from components.support.classifier import Classifier
 from components.support.encoders import encode
-from components.support.features.panel import EMBEDDING, LABELS, OUT_OF_SCOPE, pool_of
+from components.support.features.panel import EMBEDDING, LABELS, pool_of
 
-Predict = Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]  # queries, pool -> score table
+# queries -> probabilities of the intents by code (n, L), and how surely each is out of scope (n,), NaN where untold
+Predict = Callable[[pl.DataFrame], tuple[np.ndarray, np.ndarray]]
+Tables = Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]  # queries, pool -> score table
 Encode = Callable[[Sequence[str], str], np.ndarray]  # texts, encoder -> (n, d)
 
 
@@ -52,7 +56,9 @@ class Intents:
     @classmethod
     def of(cls, bundle: Bundle, encoders: Sequence[str] = ()) -> Self:
         """Encoders that a member reads are run, and `encoders`."""
-        return cls(bundle.predict, read_json(bundle.folder / LABELS), encoders_of(bundle, encoders))
+        labels = read_json(bundle.folder / LABELS)
+        predict = by_arrays(bundle, len(labels)) or by_tables(bundle.predict, len(labels))
+        return cls(predict, labels, encoders_of(bundle, encoders))
 
     def queries(self, texts: Sequence[str], languages: Sequence[str]) -> pl.DataFrame:
         """What models are asked with, one row per text."""
@@ -68,18 +74,44 @@ class Intents:
 
     def scored(self, queries: pl.DataFrame) -> list[Scored]:
         """One for each query, in their order."""
-        pool = pool_of(queries["query"], len(self._labels))
         with self._lock:  # models are not promised to answer two threads at once
-            found = answers(self._predict(queries, pool), pool)
-        order = np.argsort(-found.probabilities, axis=1, kind="stable")
+            shares, rejections = self._predict(queries)
+        order = np.argsort(-shares, axis=1, kind="stable")
         return [
-            Scored(self._named(row, found.codes, places), None if np.isnan(rejection) else float(rejection))
-            for row, places, rejection in zip(found.probabilities, order, found.rejection, strict=True)
+            Scored(
+                tuple((self._labels[code], float(row[code])) for code in codes),
+                None if np.isnan(rejection) else float(rejection),
+            )
+            for row, codes, rejection in zip(shares, order, rejections, strict=True)
         ]
 
-    def _named(self, row: np.ndarray, codes: np.ndarray, places: np.ndarray) -> tuple[tuple[str, float], ...]:
-        pairs = [(self._labels[codes[place]], float(row[place])) for place in places]
-        return tuple(pair for pair in pairs if pair[0] != OUT_OF_SCOPE)
+
+def by_tables(predict: Tables, n_labels: int) -> Predict:
+    """Whatever ships, through the tables of the stages."""
+
+    def predicted(queries: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        pool = pool_of(queries["query"], n_labels)
+        found = answers(predict(queries, pool), pool)
+        return found.probabilities, found.rejection
+
+    return predicted
+
+
+def by_arrays(bundle: Bundle, n_labels: int) -> Predict | None:
+    """The same without tables, whose joins cost more than the models; None where what ships is not made for it."""
+    ensemble, members = bundle.ensemble, bundle.members
+    if not isinstance(ensemble, Classes) or not all(isinstance(each, Classifier) for each in members.values()):
+        return None
+    answer, asked = ensemble.answer, [members[name] for name in ensemble.spec.members]
+
+    def predicted(queries: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        cube = np.full((queries.height, n_labels, len(asked)), np.nan, np.float32)
+        for place, model in enumerate(asked):
+            assert isinstance(model, Classifier)  # noqa: S101 - looked at above
+            cube[:, model.codes, place] = model.scores(queries)
+        return answer(cube[:, :-1], cube[:, -1])
+
+    return predicted
 
 
 def encoders_of(bundle: Bundle, more: Sequence[str] = ()) -> tuple[str, ...]:

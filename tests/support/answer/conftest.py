@@ -20,7 +20,7 @@ from components.stages.ensemble import ensemble
 from components.stages.train import train
 from components.support.answer.answerer import Answerer
 from components.support.answer.decision import AnswerParams
-from components.support.answer.intents import Intents
+from components.support.answer.intents import Intents, by_tables
 from components.support.features.panel import in_order
 from components.support.taxonomy import OUT_OF_SCOPE, STARTER, Taxonomy
 
@@ -69,7 +69,7 @@ def make_answerer(asked: Asked) -> Callable[..., Answerer]:
             asked.extend(queries["text"])
             return predict_by_words(queries, pool)
 
-        return Answerer(Intents(predict, LABELS), TAXONOMY, params)
+        return Answerer(Intents(by_tables(predict, len(LABELS)), LABELS), TAXONOMY, params)
 
     return make
 
