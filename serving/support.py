@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 # of its own, so that what waits for a model leaves /recommend the threads that it has
 THREADS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="support")
+GRACE_SECONDS = 0.1  # by which the endpoint's own limit comes first and says what happened
 MOST_SHOWN = 3  # intents that the log keeps of one answer
 
 
@@ -137,7 +138,7 @@ class Support:
             return given
         work = asyncio.get_running_loop().run_in_executor(self._waiting, self._rephraser.reworded, given.answer.reply)
         try:
-            reply = await asyncio.wait_for(work, self._rephraser.seconds)
+            reply = await asyncio.wait_for(work, self._rephraser.seconds + GRACE_SECONDS)
         except TimeoutError:  # the address was not found in time, or all threads wait
             self._rephraser.late()
             return given

@@ -21,7 +21,11 @@ from components.core.ensembles import PoolSpec, make_ensemble
 from components.core.model import make_model
 from components.recommendation.application import APPLICATION
 from components.recommendation.features.folds import featurise
+from components.support.answer.ask import Answer, Ask, Because, Ranked, Reply, Resembling, Told
+from components.support.answer.reply import fill
+from components.support.understanding.masking import mask
 from serving.service import Shop
+from serving.support import Release
 
 AS_OF = datetime(2025, 7, 1, tzinfo=UTC)
 MEMBERS = ["popularity", "personal", "item_knn"]
@@ -169,3 +173,64 @@ def eventually() -> Callable[[Callable[[], object]], None]:
             time.sleep(0.02)
 
     return wait
+
+
+SUPPORT_TEMPLATE = "Your order {order_number} is on its way and should arrive on {delivery_date}."
+
+
+class TrivialAnswerer:
+    """Hands over who says "person", fails on "break" and its name, and answers everybody else with the facts."""
+
+    def __init__(self, name: str = "trivial") -> None:
+        self.name = name
+
+    def answer(self, ask: Ask) -> Answer:
+        if f"break {self.name}" in ask.message:
+            raise RuntimeError("a defect of the model")
+        masked, person = mask(ask.message).text, "person" in ask.message
+        ranked = (Ranked("order_status", "Where is my order", 0.9371234), Ranked("other", "Other", 0.05))
+        slots = {"order_number": "A-48213", "delivery_date": ask.facts.get("delivery_date", "?")}
+        decision, reply = ("hand_over", Reply("A colleague", "A colleague")) if person else (
+            "answer", Reply(fill(SUPPORT_TEMPLATE, slots), SUPPORT_TEMPLATE, slots))  # fmt: skip
+        if not ask.message.strip():
+            decision, reply = "clarify", Reply("How can I help?", "How can I help?")
+        return Answer(
+            decision=decision, reply=reply, language="en", written="en", intents=ranked, rejection=0.25,
+            intent=None if person else "order_status", asked=None, missing=(), why=(self.name,),
+            because=Because((Resembling("where is <ORDER>", "order_status", 0.8),), (("where", 1.25),)),
+            told=(Told("order_number", "A-48213", "<ORDER>"),), urgency="normal", sentiment=-0.25, masked=masked,
+            summary={"in_words": "wants a person", "message": masked} if person else None,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def make_support(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Puts a release of customer service, whose answers say its name, on the shelf of `home`: its version."""
+    for name in ("HANDOVER_WEBHOOK", "HANDOVER_SECRET", "REPHRASE_URL", "REPHRASE_MODEL", "REPHRASE_KEY"):
+        monkeypatch.delenv(f"SHOP_{name}", raising=False)
+    monkeypatch.setattr(Release, "load", lambda folder: Release(TrivialAnswerer((folder / "name").read_text())))
+
+    def make(name: str) -> str:
+        folder = tmp_path / f"support_{name}"
+        folder.mkdir()
+        manifest = {"format": FORMAT, "application": "support", "shipped": {"name": name, "kind": "single"}}
+        write_json(folder / "manifest.json", manifest | {"members": [], "as_of": AS_OF.isoformat()})
+        (folder / "name").write_text(name)
+        seal(folder)
+        return releases.put(folder, "support", {})
+
+    return make
+
+
+@pytest.fixture
+def support_version(make_support: Callable[[str], str]) -> str:
+    """The version of a live release of customer service in `home`."""
+    version = make_support("trivial")
+    releases.point("support", version, "test")
+    return version
+
+
+@pytest.fixture
+def support(support_version: str, start: Callable[[], TestClient]) -> TestClient:
+    """The service with a release of customer service."""
+    return start()
