@@ -29,7 +29,7 @@ ANSWERED = 256  # texts answered at once
 
 
 class NetworkParams(Params):
-    dim: int = Field(128, ge=2, description="Numbers per word.")
+    dim: int = Field(96, ge=2, description="Numbers per word.")
     shortest: int = Field(3, ge=1, description="Characters of the shortest n-gram that spells a word, edges counted.")
     longest: int = Field(5, ge=1, description="Characters of the longest.")
     min_texts: int = Field(2, ge=1, description="Pieces of fewer training texts are left out.")
@@ -42,7 +42,7 @@ class NetworkParams(Params):
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     warm_up_share: float = Field(0.05, ge=0, lt=1)
-    epochs: int = Field(20, ge=1)
+    epochs: int = Field(15, ge=1)
     patience: int = Field(5, ge=1, description="Epochs without a better validation accuracy before stopping.")
     max_minutes: float = Field(10, gt=0, description="Training stops then, with the best weights so far.")
     seed: int = 0

@@ -17,7 +17,7 @@ from components.support.network import Network, NetworkParams
 
 
 class BigruParams(NetworkParams):
-    hidden: int = Field(128, ge=1, description="Units of each direction.")
+    hidden: int = Field(96, ge=1, description="Units of each direction.")
 
 
 class _Attended(nn.Module):

@@ -13,7 +13,7 @@ from components.support.network import Network, NetworkParams
 
 
 class TextcnnParams(NetworkParams):
-    filters: int = Field(160, ge=1, description="Of each width.")
+    filters: int = Field(100, ge=1, description="Of each width.")
     widths: tuple[int, ...] = Field((1, 2, 3, 4), min_length=1, description="Neighbouring words that a filter sees.")
 
 
