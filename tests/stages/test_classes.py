@@ -20,7 +20,7 @@ from components.stages import ensemble, evaluate, package
 L, N = 5, 300
 KEYS = ["query", "intent"]
 FOLDS = ("oof_1", "validation", "test")
-ENSEMBLES = {"class_vote": {}, "class_blend": {}}
+ENSEMBLES: dict[str, Any] = {"class_vote": {}, "class_blend": {}}
 
 
 def application() -> Application:

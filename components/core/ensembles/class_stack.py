@@ -41,6 +41,7 @@ class ClassStack(Classes):
         super().__init__(spec, params)
         self._shared = np.zeros(0)  # (n_members,)
         self._own = np.zeros((0, 0))  # (n_labels, n_members + 1); the last column is b
+        self._spread = np.zeros(0)  # (n_members,) of each one's log probabilities between labels
 
     def _learn(self, logs: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         random = np.random.default_rng(self.params.seed)
@@ -51,6 +52,7 @@ class ClassStack(Classes):
         penalty = penalties[int(np.argmin(losses))]
         unseen = self._unseen(logs, true, folds, penalty)
         self._shared, self._own = self._solved(logs, true, penalty)
+        self._spread = np.maximum(logs, FLOOR).std(axis=1).mean(axis=0).astype(np.float64)
         return np.arange(logs.shape[2]), unseen
 
     def _unseen(self, logs: np.ndarray, true: np.ndarray, folds: np.ndarray, penalty: float | None) -> np.ndarray:
@@ -90,16 +92,17 @@ class ClassStack(Classes):
         return _scores(logs, self._shared, self._own)
 
     def weights(self) -> dict[str, float]:
+        """How far each member moves the labels apart, as a share."""
         each = self._shared + self._own[:, :-1] if len(self._own) else self._shared[None]
-        size = np.abs(each).mean(axis=0)
+        size = np.abs(each).mean(axis=0) * self._spread
         shares = size / size.sum() if size.sum() > 0 else np.full(len(size), 1 / len(size))
         return dict(zip(self.spec.members, shares.tolist(), strict=True))
 
     def _kept(self) -> Any:
-        return {"shared": self._shared.tolist(), "own": self._own.tolist()}
+        return {"shared": self._shared.tolist(), "own": self._own.tolist(), "spread": self._spread.tolist()}
 
     def _restore(self, kept: Any) -> None:
-        self._shared = np.array(kept["shared"])
+        self._shared, self._spread = np.array(kept["shared"]), np.array(kept["spread"])
         self._own = np.array(kept["own"]).reshape(-1, len(self._shared) + 1)
 
 
