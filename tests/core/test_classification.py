@@ -166,6 +166,7 @@ def test_calibration_error_of_known_bins() -> None:
     assert calibration_error(confidence, right) == pytest.approx((3 * 0.3 + 2 * 0.45) / 5)
     bins = calibration_bins(confidence, right)
     assert bins["n"].to_list() == [2, 3] and bins["low"].to_list() == pytest.approx([8 / 15, 14 / 15])
+    assert calibration_bins(np.array([0.5]), np.array([True]), 2)["low"].to_list() == [0.0], "(low, high]"
     assert calibration_error(np.zeros(0), np.zeros(0, bool)) == 0.0
 
 
