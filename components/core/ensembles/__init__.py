@@ -6,6 +6,8 @@ load a model. One file each; `ENSEMBLE` at its end names the class.
 
 Where answers are quantiles, what an ensemble says is put in order within each key, is never below 0,
 and is shifted by what out-of-fold rows ask for (_conformal.py).
+Where they are labels (unit "probability") those named class_* combine them, calibrate what they say and learn what
+to reject (_classes.py); the others are not for them.
 """
 
 from __future__ import annotations
