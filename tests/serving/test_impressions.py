@@ -123,6 +123,7 @@ def test_the_status_says_what_was_logged_and_by_whom_it_was_answered(
     assert said["releases"] == {
         "recommendation": {"live": released, "trouble": None, "challenger": None},
         "demand": {"live": None, "trouble": None, "challenger": None},
+        "support": {"live": None, "trouble": None, "challenger": None},
     }
 
 

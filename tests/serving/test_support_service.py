@@ -136,8 +136,8 @@ def test_a_canary_that_fails_is_stood_in_for(support: TestClient, make_support: 
     other = make_support("other")
     releases.challenge("support", other, 0.5, "canary", "test")
     pointer = releases.pointer("support")
-    assert pointer is not None and (terms := pointer.challenger) is not None
-    unit = next(name for name in map(str, range(100)) if releases.in_canary(terms, name))
+    assert pointer is not None and pointer.challenger is not None
+    unit = next(name for name in map(str, range(100)) if releases.in_canary(pointer.challenger, name))
     eventually(lambda: is_joined(support))
     assert say(support, "hello", conversation_id=unit).json()["why"] == ["other"]
     assert say(support, "a person, or break other", conversation_id=unit).json()["why"] == ["trivial"]
