@@ -19,7 +19,7 @@ from components.core.tables import TABLES
 from flows.learning_curve import LEVEL, Gain, Step, fit
 from flows.ledger import UNCHANGED
 
-LEARNED = ("transactions", "sales", "behaviour", "examples", "messages")  # tables whose rows are what there is to learn from
+LEARNED = ("transactions", "sales", "behaviour", "examples", "messages")  # whose rows are what there is to learn from
 GROWTH = 2.0  # nothing is predicted beyond this much more data: a feed that long silent has rather died
 HOUR = 3600.0
 

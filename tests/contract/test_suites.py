@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 SUITES = {path.stem: read_json(path) for path in sorted((ROOT / "expectations").glob("*.json"))}
 AS_OF = datetime(2024, 3, 1, tzinfo=UTC)
 DAYS, PER_DAY = 60, 20
+INTENTS = ("cancel", "refund", "return", "track", "invoice", "coupon", "size", "stock")
+NUMBER = pl.int_range(pl.len())
 Change = Callable[[pl.DataFrame], pl.DataFrame]
 
 
@@ -75,6 +77,14 @@ def later_end(days: float, keep: Change = same) -> Example:
 
 def repeated(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([frame.head(1), frame])
+
+
+def flood(frame: pl.DataFrame, n: int) -> pl.DataFrame:
+    """`n` more messages of the last day with the same words."""
+    more = pl.concat([frame.tail(1)] * n).with_columns(
+        message_id="flood " + NUMBER.cast(pl.String), at=AS_OF - timedelta(hours=5) + pl.duration(seconds=NUMBER)
+    )
+    return pl.concat([frame.filter(pl.col("text") != frame["text"][-1]), more]).sort("at", "message_id")
 
 
 def thin_end(frame: pl.DataFrame, days: int = 6) -> pl.DataFrame:
@@ -131,6 +141,25 @@ def shop_reports_unasked(frame: pl.DataFrame) -> pl.DataFrame:
     return first(request_id="never asked", payload=json.dumps({"role": "shop", "shown": []})).rows(frame)
 
 
+def corrected(subject: str, *labels_and_sources: str) -> Example:
+    """The first events say of customer service which label a message should have had."""
+    pairs = list(zip(labels_and_sources[::2], labels_and_sources[1::2], strict=True))
+    said = [json.dumps({"subject": subject, "label": label, "by": by}) for label, by in pairs]
+
+    def change(frame: pl.DataFrame) -> pl.DataFrame:
+        told = frame.head(len(said)).with_columns(
+            kind=pl.lit("correction"), application=pl.lit("support"), payload=pl.Series(said)
+        )
+        return pl.concat([told, frame.slice(len(said))])
+
+    return Example(change)
+
+
+def _one_intent() -> pl.Expr:
+    """What is in scope is all about one intent."""
+    return pl.when(pl.col("intent") == "out_of_scope").then("intent").otherwise(pl.lit("cancel")).alias("intent")
+
+
 TYPES = Example(lambda frame: frame.with_columns(pl.col(frame.columns[0]).cast(pl.Categorical)))
 SPOILT = {"besides": frozenset({"product_named"}), "limit": 0.0005}  # the limit speaks only where rows are bad
 OVER = Example(first(product_id=None).rows, **SPOILT)
@@ -154,6 +183,7 @@ DATED = {
     "hour_psi": Example(at_noon),
 }
 CLICK = {"kind": "click", "payload": '{"product_id": "p1"}'}
+CORRECTION = json.dumps({"subject": "s", "label": "cancel", "by": "ann"})
 PURCHASE = {"product_id": "p1", "quantity": 1.0, "amount": 2.0}
 EVENTS = COMMON | {
     "columns": Example(lambda frame: frame.drop("customer_id")),
@@ -183,6 +213,7 @@ EVENTS = COMMON | {
         first(event_id=None).rows, besides=frozenset({"event_named"}), limit=SPOILT["limit"]
     ),
 }
+MESSAGE_OVER = Example(first(message_id=None).rows, besides=frozenset({"message_named"}), limit=SPOILT["limit"])
 EXAMPLES: dict[str, dict[str, Example]] = {
     "feedback": EVENTS
     | {
@@ -195,6 +226,9 @@ EXAMPLES: dict[str, dict[str, Example]] = {
         "source_not_flooding": Example(
             crowd(100, 60, kind="correction", payload='{"subject": "s", "label": "l", "by": "one"}')
         ),
+        "label_known": corrected("s", "fly_to_moon", "ann"),
+        "label_agreed": corrected("s", "cancel", "ann", "refund", "bob"),
+        "human_corrections": Example(crowd(61, 0.5, kind="correction", payload=CORRECTION)),
         "products_known": no_reference(every(kind="click", payload='{"product_id": "unheard-of"}').rows),
         "request_answered": every(request_id="never asked"),
         "anonymous_share": every(customer_id=None),
@@ -298,6 +332,56 @@ EXAMPLES: dict[str, dict[str, Example]] = {
         "unreached_share": no_reference(every(reach=0.0).rows),
         "reach_psi": Example(lambda frame: frame.with_columns(pl.col("reach") / 100)),
     },
+    "intents": COMMON
+    | {
+        "columns": Example(lambda frame: frame.drop("definition")),
+        "intent_named": first(intent=None),
+        "name_plain": first(intent="Cancel order!"),
+        "definition_present": first(definition=None),
+        "intent_once": Example(repeated),
+        "protected_share": no_reference(every(definition='{"protected": false}').rows),
+        "quarantine_to_limit": Example(
+            first(definition=None).rows, besides=frozenset({"definition_present"}), limit=SPOILT["limit"]
+        ),
+    },
+    "examples": COMMON
+    | {
+        "message_named": first(message_id=None),
+        "text_present": first(text=None),
+        "text_length": first(text="x" * 32_769),
+        "language_named": first(language=None),
+        "intent_named": first(intent=None),
+        "intent_known": first(intent="fly_to_moon"),
+        "label_agreed": Example(lambda frame: frame.with_columns(_at_first(frame, "text", frame["text"][1]))),
+        "not_repeated": Example(repeated),
+        "out_of_scope_share": no_reference(lambda frame: frame.filter(pl.col("intent") != "out_of_scope")),
+        "repeated_key_share": no_reference(
+            lambda frame: frame.with_columns(
+                message_id=pl.lit("m"), written=date(2023, 1, 1) + pl.duration(days=NUMBER)
+            )
+        ),
+        "intent_psi": Example(lambda frame: frame.with_columns(_one_intent())),
+        "language_psi": every(language="zh"),
+        "quarantine_to_limit": MESSAGE_OVER,
+    },
+    "messages": COMMON
+    | DATED
+    | {
+        "message_named": first(message_id=None),
+        "text_present": first(text=None),
+        "text_length": first(text="x" * 32_769),
+        "intent_known": first(intent="fly_to_moon"),
+        "label_agreed": Example(lambda frame: frame.with_columns(_at_first(frame, "text", frame["text"][1]))),
+        "not_flooding": Example(lambda frame: flood(frame, 101)),
+        "days_since_newest": replace(later_end(9), besides=frozenset({"quiet_days"})),
+        "quiet_days": no_reference(lambda frame: thin_end(frame, 9)),
+        "unlabelled_share": no_reference(every(intent=None).rows),
+        "out_of_scope_share": no_reference(every(intent="out_of_scope").rows),
+        "repeated_key_share": every(message_id="m"),
+        "intent_psi": every(intent="cancel"),
+        "language_psi": every(language="zh"),
+        "quarantine_to_limit": MESSAGE_OVER,
+    },
     "sales": COMMON
     | {
         "series_named": first(series_id=None),
@@ -324,7 +408,8 @@ EXAMPLES: dict[str, dict[str, Example]] = {
 
 def clean(table: str) -> pl.DataFrame:
     """Rows that meet every expectation."""
-    n = {"products": 50, "promotions": 200, "campaigns": 100, "sales": 300}.get(table, DAYS * PER_DAY)
+    few = {"products": 50, "promotions": 200, "campaigns": 100, "sales": 300, "intents": len(INTENTS)}
+    n = few.get(table, DAYS * PER_DAY)
     number = pl.int_range(n, eager=True)
     days, hours = (n - 1 - number) // PER_DAY, number % PER_DAY
     at = pl.Series("at", [AS_OF - timedelta(days=int(d), hours=23 - int(h)) for d, h in zip(days, hours, strict=True)])
@@ -390,6 +475,19 @@ def clean(table: str) -> pl.DataFrame:
             "weight": pl.repeat(1.0, n, eager=True),
         },
     }
+    said = {
+        "message_id": "m" + text,
+        "text": "Please help me with " + text,
+        "language": pl.Series(["en", "zh"])[number % 2],
+        "intent": pl.Series([*INTENTS, "out_of_scope"])[number % (len(INTENTS) + 1)],
+        "family": "f" + (number // 10).cast(pl.String),
+    }
+    columns["intents"] = {
+        "intent": pl.Series(INTENTS),
+        "definition": pl.Series(['{"protected": true}'] * len(INTENTS)),
+    }
+    columns["examples"] = said | {"written": pl.repeat(date(2024, 2, 28), n, eager=True)}
+    columns["messages"] = said | {"at": at, "channel": pl.repeat("e-mail", n, eager=True)}
     for events in ("feedback", "impressions"):
         columns[events] = {
             "event_id": "e" + text,
@@ -409,7 +507,7 @@ def clean(table: str) -> pl.DataFrame:
         "kind": pl.repeat("impression", n, eager=True),
         "payload": pl.repeat(json.dumps(shown), n, eager=True),
     }
-    frame = pl.DataFrame(columns[table]).cast(dict(TABLES[table].schema))
+    frame = pl.DataFrame(columns[table]).select(*TABLES[table].schema).cast(dict(TABLES[table].schema))
     return frame.with_columns(is_holiday=pl.lit(0.0)) if table == "sales" else frame
 
 
@@ -428,6 +526,8 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     Path("data/accepted/products").mkdir(parents=True)
     clean("products").write_parquet("data/accepted/products/part-all.parquet")
     write_json(Path("data/accepted/products/meta.json"), {})
+    Path("data/accepted/intents").mkdir()
+    clean("intents").write_parquet("data/accepted/intents/part-all.parquet")
     yield tmp_path
 
 

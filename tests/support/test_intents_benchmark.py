@@ -84,9 +84,7 @@ def test_folds_ask_every_message_once_and_nobody_learns_what_is_asked(
     assert "write to <EMAIL>, cancel" in oof, "what is learned from is masked, as in the loop"
 
 
-def test_a_whole_run_finds_the_words_and_rejects_the_rest(
-    folder: Path, tmp_path: Path, quick: dict[str, Any]
-) -> None:
+def test_a_whole_run_finds_the_words_and_rejects_the_rest(folder: Path, tmp_path: Path, quick: dict[str, Any]) -> None:
     out, arguments = tmp_path / "result.json", [str(folder), "--work", str(tmp_path / "work")]
     intents.main([*arguments, "--json", str(out)])
     result = json.loads(out.read_text())

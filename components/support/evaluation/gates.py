@@ -14,18 +14,20 @@ from components.core.params import Params, parse
 from components.support.features.panel import OUT_OF_SCOPE
 from components.support.taxonomy import LANGUAGES
 
+# The floors of accuracy and calibration stop a broken model; the starter's, on phrasings of which no other is in
+# train, reaches about .7, and six hundred messages alone make an expected calibration error of about .03.
 NEVER = float("inf")  # a slack: only the floor speaks
 
 
 class GateParams(Params):
     """Rules before a release; slack is how much worse than the live release it may be."""
 
-    accuracy_floor: float = Field(0.75, ge=0, le=1, description="Right decisions, out of scope included.")
-    language_floor: float = Field(0.7, ge=0, le=1, description="The same within each language of the shop.")
+    accuracy_floor: float = Field(0.6, ge=0, le=1, description="Right decisions, out of scope included.")
+    language_floor: float = Field(0.55, ge=0, le=1, description="The same within each language of the shop.")
     languages: tuple[str, ...] = Field(LANGUAGES, description="Those with a floor; one without test messages has none.")
     slack: float = Field(0.01, ge=0, description="Accuracy that may be lost against the live release.")
     language_slack: float = Field(0.02, ge=0, description="The same within one language.")
-    ece: float = Field(0.03, gt=0, description="Expected calibration error of the likeliest intent, at most.")
+    ece: float = Field(0.05, gt=0, description="Expected calibration error of the likeliest intent, at most.")
     oos_floor: float = Field(0.5, ge=0, le=1, description="Share of what is out of scope that is recognised.")
     oos_slack: float = Field(0.05, ge=0, description="The same that may be lost against the live release.")
     protected: tuple[str, ...] | None = Field(

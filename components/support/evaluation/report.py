@@ -25,6 +25,7 @@ from components.support.evaluation.understood import (
 
 MOST_LINES = 6  # models in one picture; the shipped one is always among them
 MOST_MISTAKES = 40
+WORDS = "<style>.words th, .words td { white-space: normal; text-align: left; }</style>\n"  # others hold figures
 COLUMNS = {
     "text": "message",
     "language": "language",
@@ -88,9 +89,8 @@ def mistakes_table(rows: pl.DataFrame) -> str:
     )
     head = "".join(f"<th>{escape(title)}</th>" for title in COLUMNS.values())
     body = "".join(f"<tr>{_cells(row)}</tr>\n" for row in shown.iter_rows())
-    return f'<div class="scroll"><table>\n<tr>{head}</tr>\n{body}</table></div>'
+    return f'{WORDS}<div class="scroll"><table class="words">\n<tr>{head}</tr>\n{body}</table></div>'
 
 
 def _cells(row: tuple[Any, ...]) -> str:
-    wrapped = ' style="white-space: normal; text-align: left"'  # the page's figures are right-aligned on one line
-    return "".join(f"<td{wrapped}>{escape(str(value))}</td>" for value in row)
+    return "".join(f"<td>{escape(str(value))}</td>" for value in row)

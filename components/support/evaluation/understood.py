@@ -64,7 +64,9 @@ def risk_coverage(rows: pl.DataFrame) -> pl.DataFrame:
     wrong = (~ordered["right_first"]).cast(pl.Float64).cum_sum()
     ends = np.unique(np.linspace(0, ordered.height, POINTS + 1).astype(np.int64)[1:])
     ends = ends[ends > 0]
-    return pl.DataFrame({"answered": ends / max(ordered.height, 1), "risk": wrong.to_numpy()[ends - 1] / ends})
+    return pl.DataFrame(
+        {"answered": (ends / max(ordered.height, 1)).round(3), "risk": wrong.to_numpy()[ends - 1] / ends}
+    )
 
 
 def in_scope(rows: pl.DataFrame) -> pl.DataFrame:

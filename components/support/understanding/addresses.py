@@ -100,6 +100,8 @@ def _may_name(text: str, place: int) -> bool:
     character = text[place]
     if character == "成":
         return text[place + 1] == "都"  # the city, not 改成
+    if character == "和":
+        return text[place + 1] == "平"
     if character == "下" and place:
         return text[place - 1] != "一"
     return IDEOGRAPH.match(character) is not None and character not in NOT_IN

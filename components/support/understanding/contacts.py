@@ -18,7 +18,7 @@ EMAIL = re.compile(
     # in words alone, both must be words: "I looked at shop.example" is no address
     rf"|{LOCAL} at {HOST}(?: dot {HOST}){{1,4}}+"
     # a name in characters
-    rf"|[{CJK}]{{1,4}}@{HOST}(?:\.{HOST}){{1,4}}+",
+    rf"|[{CJK}]{{1,4}}@(?:{LETTER}|[{CJK}\-])++(?:\.(?:中国|中國|公司|网络|網絡|香港|台湾|台灣|{HOST})){{1,4}}+",
     re.IGNORECASE,
 )
 NEAR = r"(?:\s?(?:is|was|=|:|no\.?|number|id|:是|是|为|為|号码?|號碼?)){0,3}\s?[:=\"'“「]?\s?"

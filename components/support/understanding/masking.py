@@ -67,7 +67,7 @@ def mask(text: str) -> Masked:
     seen = canonical(text)
     plain, literal = _without_placeholders(seen.text)
     pieces = _pieces(plain)
-    spans = _spans(seen, sorted(pieces, key=lambda piece: piece[1]), literal)
+    spans = _spans(seen, _joined(pieces), literal)
     bare = [(span.start, span.end, f"<{span.kind}>") for span in spans]
     bare += [(*seen.span(start, end), f"<{kind}>") for kind, start, end in literal]
     return Masked(_replaced(text, sorted(bare)), tuple(spans), text)
@@ -99,6 +99,16 @@ def _apart(pieces: Iterator[Piece]) -> list[Piece]:
         if not kept or piece[1] >= kept[-1][2]:
             kept.append(piece)
     return kept
+
+
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """In the order of the text; two of a kind side by side, which two rules found, are one."""
+    joined: list[Piece] = []
+    for kind, start, end in sorted(pieces, key=lambda piece: piece[1]):
+        if joined and joined[-1][0] == kind and joined[-1][2] == start:
+            start = joined.pop()[1]
+        joined.append((kind, start, end))
+    return joined
 
 
 def _marked(text: str, pieces: list[Piece]) -> str:

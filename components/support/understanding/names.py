@@ -48,19 +48,18 @@ SURNAMES = (
 COMPOUND = "欧阳|歐陽|司马|司馬|上官|诸葛|諸葛|东方|東方|皇甫|尉迟|慕容|司徒|令狐|端木|公孙|夏侯"
 NOT_GIVEN = (  # what goes on after a name, and what follows 我叫 when nobody is named
     "我你您他她它的了是在想要有這这那请請和与也就都还還又不没沒吗嗎吧呢啊呀手电電地订訂买買收住来來去说說把给給帮幫能可怎"
-    "为為从從问問咨谁誰什今昨前上下等看但因先女小已用拍姓辆輛个個份车車"
+    "为為从從问問咨谁誰什今昨前上下等看但因先女已用拍姓辆輛个個份车車"
 )
 GIVEN = rf"(?:(?![{NOT_GIVEN}])[{CJK}])"
 FAMILY = rf"(?:{COMPOUND}|[{SURNAMES}])"
-BORROWED = (
-    rf"{GIVEN}{{1,8}}(?:[·•・]{GIVEN}{{1,8}}){{1,3}}|[A-Za-z][A-Za-z'\-]{{1,20}}(?: [A-Z][A-Za-z'\-]{{0,20}}){{0,2}}"
-)
+DOTTED = rf"[{CJK}]{{1,8}}(?:[·•・][{CJK}]{{1,8}}){{1,3}}"  # names of other peoples, and foreign ones
+LATIN = r"[A-Za-z][A-Za-z'\-]{1,20}(?: [A-Z][A-Za-z'\-]{0,20}){0,2}"
 END = rf"(?![{CJK}A-Za-z])"
 CALLED = re.compile(
     r"(?:(?<!帮)(?<!给)(?:我|他|她|本人|名字|大名|本名|真名|爸|妈|媽|友|妹|弟|哥|姐|公|婆)(?:就|都)?叫(?:做|作)?|叫我"
     r"|(?:姓名|名字|收件人|收货人|收貨人|联系人|聯絡人|联络人|(?<!用)户名|戶名|持卡人|署名)"
     r"(?:姓名|名字)?(?:是|为|為|叫|写|寫|填|改成|改为|改為|改到|换成|換成)?)[ :]?[“「\"]?"
-    rf"(?P<name>{FAMILY}{GIVEN}{{1,2}}|[小老阿]{GIVEN}{{1,2}}|{BORROWED}|{GIVEN}{{2,4}}{END})"
+    rf"(?P<name>{DOTTED}|{FAMILY}{GIVEN}{{1,2}}|[小老阿]{GIVEN}{{1,2}}|{LATIN}|{GIVEN}{{2,4}}{END})"
 )
 SURNAME_ONLY = re.compile(rf"(?:我|免贵|免貴|本人)姓(?P<name>{FAMILY})")
 IS_NAMED = re.compile(rf"(?:(?:我|这里|這裡|本人)(?:就)?是|本人)(?P<name>{FAMILY}{GIVEN}{{1,2}}){END}")
