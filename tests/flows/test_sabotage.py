@@ -105,7 +105,7 @@ def test_a_shift_of_season_goes_through_and_a_flood_does_not(
     turned = pl.format(
         "p{}", ((pl.col("product_id").str.slice(1).cast(pl.Int64) + 30) % 60).cast(pl.String).str.zfill(3)
     )
-    late = pl.col("at") >= AS_OF - timedelta(weeks=9)
+    late = pl.col("at") >= AS_OF - timedelta(weeks=13)
     shop.sells(tiny["transactions"].with_columns(product_id=pl.when(late).then(turned).otherwise("product_id")))
     shop.run("flows.retrain", "--reason", "summer", SHOP_CLOCK=str(clock))
     line = shop.lines()[-1]

@@ -158,7 +158,7 @@ class Answerer:
     def _answered(self, ask: Ask, reading: Reading, found: Understood, verdict: Verdict, reply: Reply) -> Answer:
         lacking = found.draft if verdict.intent else None
         missing = (*lacking.needs, *lacking.facts) if lacking else ()
-        because = self._reasons.because(found.query, found.ranked[0].name) if found.ranked else Because()
+        because = self._because(found)
         mood = (reading.written, reading.urgency, reading.sentiment)
         is_handed_over = verdict.decision == "hand_over"
         return Answer(
@@ -181,6 +181,11 @@ class Answerer:
             if is_handed_over
             else None,
         )
+
+    def _because(self, found: Understood) -> Because:
+        if not found.ranked:
+            return Because()
+        return self._reasons.because(found.query, found.ranked[0].name, found.scored.rejected)
 
 
 def _heeded(scored: list[Scored], reading: Reading, sure: float) -> int:

@@ -45,14 +45,16 @@ class Reasons:
         """Whose embeddings the queries must hold."""
         return () if self._neighbours is None else self._neighbours.params.encoders
 
-    def because(self, query: pl.DataFrame, intent: str) -> Because:
-        """Of one query, for the intent that was found likeliest."""
-        return Because(self._nearest(query), self._counted(query, intent))
+    def because(self, query: pl.DataFrame, intent: str, rejected: bool = False) -> Because:
+        """Of one query, for the intent that was found likeliest; where it was rejected, whatever it resembles most."""
+        return Because(
+            self._nearest(query, None if rejected else self._codes.get(intent)), self._counted(query, intent)
+        )
 
-    def _nearest(self, query: pl.DataFrame) -> tuple[Resembling, ...]:
+    def _nearest(self, query: pl.DataFrame, code: int | None) -> tuple[Resembling, ...]:
         if self._neighbours is None:
             return ()
-        found = self._neighbours.nearest(query, MOST).select("text", "intent", "similarity")
+        found = self._neighbours.nearest(query, MOST, code).select("text", "intent", "similarity")
         return tuple(Resembling(text, self._names[code], float(near)) for text, code, near in found.rows())
 
     def _counted(self, query: pl.DataFrame, intent: str) -> tuple[tuple[str, float], ...]:

@@ -52,17 +52,26 @@ class Knn(Classifier):
                 answer[rows, label] = _mean_of_highest(cosines[:, first:end], self.params.neighbours)
         return answer
 
-    def nearest(self, queries: pl.DataFrame, k: int = 3) -> pl.DataFrame:
-        """The `k` most similar examples of each query: query, text, language, intent, similarity; best first."""
-        examples = self._fitted()
-        cosines = self._vectors(queries) @ examples.T
-        k = min(k, len(examples))
+    def nearest(self, queries: pl.DataFrame, k: int = 3, label: int | None = None) -> pl.DataFrame:
+        """The `k` most similar examples (of `label`, or of all) of each query, best first.
+
+        Columns: query, text, language, intent, similarity.
+        """
+        among = self._among(label)
+        cosines = self._vectors(queries) @ self._fitted()[among].T
+        k = min(k, cosines.shape[1])
         order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
-        return self._texts[order.ravel()].select(
+        return self._texts[among][order.ravel()].select(
             pl.Series("query", np.repeat(queries["query"].to_numpy(), k), pl.Int32),
             pl.all(),
             pl.Series("similarity", np.take_along_axis(cosines, order, axis=1).ravel(), pl.Float64),
         )
+
+    def _among(self, label: int | None) -> slice:
+        if label is None:
+            return slice(0, self._texts.height)
+        first, end = np.searchsorted(self._texts["intent"].to_numpy(), [label, label + 1])
+        return slice(int(first), int(end))
 
     def save(self, folder: Path) -> None:
         save_arrays(folder, {"codes": self.codes, "examples": self._fitted()})

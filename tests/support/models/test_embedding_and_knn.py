@@ -86,6 +86,13 @@ def test_the_most_similar_are_named_best_first() -> None:
     assert near["query"].to_list() == [5, 5]
 
 
+def test_of_one_label_only_its_examples_are_named() -> None:
+    model = Knn().fit(examples([90, 0, 60, 10], [4, 1, 2, 1]))
+    near = model.nearest(query(70), k=3, label=1)
+    assert near["text"].to_list() == ["at 10", "at 0"] and set(near["intent"]) == {1}
+    assert model.nearest(query(70), label=3).is_empty()  # an intent without examples
+
+
 def test_no_more_neighbours_than_there_are() -> None:
     assert Knn().fit(examples([0, 90], [0, 1])).nearest(query(0), k=9).height == 2
 
