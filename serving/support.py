@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -60,6 +61,7 @@ class Message:
     """What is asked, and the shop's own ids of it."""
 
     ask: Ask
+    customer_id: str | None
     conversation_id: str | None
     message_id: str | None
 
@@ -67,7 +69,9 @@ class Message:
         """The same for a message that is sent again, where it says which it is."""
         if self.message_id is None:
             return request_id
-        return hashlib.sha256(f"{self.conversation_id or ''}\0{self.message_id}".encode()).hexdigest()[:32]
+        # its words too: two customers without ids of their own may both call their first message "1"
+        told = json.dumps([self.customer_id, self.conversation_id, self.message_id, self.ask.message])
+        return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class Support:
         """200 with a reply, or a refusal."""
         if not isinstance(body, ReplyBody):
             return misread(body)
-        message = Message(body.ask(now().date()), body.conversation_id, body.message_id)
+        message = Message(body.ask(now().date()), body.customer_id, body.conversation_id, body.message_id)
         unit = body.customer_id or body.conversation_id
         return await self.desk.answer(self._endpoint, Asked(message, unit=unit, customer_id=body.customer_id))
 

@@ -30,7 +30,7 @@ import polars as pl
 from components.core.tables import identifier
 from components.feedback.events import Role
 from components.feedback.payloads import said
-from components.quality.labels import Labels, label_agreed, label_known
+from components.quality.labels import Labels, label_agreed, label_known, source
 
 FEW = 100  # corrections: as many as one person may make in a day
 PRODUCT_KINDS = ("click", "cart", "dismiss")
@@ -139,7 +139,7 @@ def _pace(unit: str) -> pl.Expr:
 def _source_share() -> pl.Expr:
     """Corrections that name no source count as one source."""
     correction = pl.col("kind") == "correction"
-    own = correction.sum().over("application", _field("by"))
+    own = correction.sum().over("application", source(_field("by")))
     share = own / correction.sum().over("application")
     return pl.when(correction & (own >= FEW)).then(share)
 
@@ -150,7 +150,7 @@ def _of_corrections(labels: Labels) -> dict[str, pl.Expr]:
     made = {
         "label_known": label_known(application, label, labels),
         "label_agreed": label_agreed(application, _field("subject"), label, labels),
-        "corrections_that_minute": correction.sum().over("application", _field("by"), minute),
+        "corrections_that_minute": correction.sum().over("application", source(_field("by")), minute),
     }
     return {name: pl.when(correction).then(condition) for name, condition in made.items()}
 

@@ -97,7 +97,12 @@ def _corrections(events: pl.LazyFrame) -> pl.LazyFrame:
     rows = events.filter((pl.col("kind") == "correction") & pl.col("application").is_in(list(LABELLED)))
     fields = rows.with_columns(said=said()).sort("received_at", "event_id")
     subject, label, by = (pl.col("said").struct.field(name) for name in ("subject", "label", "by"))
-    return fields.select(what=_what(pl.col("application"), subject), label=identifier(label), by=by)
+    return fields.select(what=_what(pl.col("application"), subject), label=identifier(label), by=source(by))
+
+
+def source(by: pl.Expr) -> pl.Expr:
+    """Who says something; "Anna" and "anna " are one."""
+    return by.str.strip_chars().str.to_lowercase()
 
 
 def _what(application: pl.Expr, subject: pl.Expr) -> pl.Expr:

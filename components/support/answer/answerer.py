@@ -22,7 +22,7 @@ from components.support.answer.cues import asks_for_person, denies, not_helped
 from components.support.answer.decision import AnswerParams, Situation, Verdict, decide
 from components.support.answer.follow_up import Questions, chosen
 from components.support.answer.intents import Intents, Scored
-from components.support.answer.reading import LONGEST, LONGEST_TURN, Reading, cut, read
+from components.support.answer.reading import LONGEST, LONGEST_TURN, Reading, cut, masked_turns, read
 from components.support.answer.reasons import Reasons
 from components.support.answer.reply import Draft, draft
 from components.support.answer.speaking import Speaker, said_before
@@ -161,6 +161,7 @@ class Answerer:
         because = self._because(found)
         mood = (reading.written, reading.urgency, reading.sentiment)
         is_handed_over = verdict.decision == "hand_over"
+        turns = masked_turns(ask.conversation, self._questions) if is_handed_over else []
         return Answer(
             verdict.decision,
             reply,
@@ -177,7 +178,7 @@ class Answerer:
             reading.urgency,
             reading.sentiment,
             reading.masked,
-            summarise(verdict, found.ranked, reading.told, missing, ask.conversation, reading.masked, mood)
+            summarise(verdict, found.ranked, reading.told, missing, turns, reading.masked, mood)
             if is_handed_over
             else None,
         )
@@ -218,8 +219,8 @@ def _key(text: str) -> str:
     return "".join(each for each in text[:LONGEST_TURN].casefold() if each.isalnum())
 
 
-def request_milliseconds(answerer: Answerer, n: int = 20) -> float:
-    """Processor time of one message, median over messages in both languages.
+def request_milliseconds(answerer: Answerer, n: int = 100) -> float:
+    """Processor time of one message: what 95 of 100, in both languages, stay within.
 
     Processor time, because the time on the wall is also that of whatever else the machine does.
     """
@@ -228,4 +229,4 @@ def request_milliseconds(answerer: Answerer, n: int = 20) -> float:
         began = time.process_time()
         answerer.answer(Ask(PROBES[number % len(PROBES)]))
         taken.append(time.process_time() - began)
-    return 1000 * float(np.median(taken))
+    return 1000 * float(np.percentile(taken, 95))

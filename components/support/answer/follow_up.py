@@ -34,6 +34,14 @@ LEAD = re.compile(
     re.I,
 )  # fmt: skip
 AS_TOLD = ("product", "size", "payment_method")  # needs that any words may be
+# what may stand beside a bare code; with any other word it may be the number of something else
+_ALONG = """
+    a an the my your it s its is this that here hi hello ok okay sure well sorry oh yes so i mean have for of and
+    order orders number no nr num code id invoice receipt coupon voucher gift card reference ref please thanks thank you
+    订 單 单 号 號 码 碼 编 編 是 的 了 您 你 好 哦 嗯 呃 就 这 這 个 個 我 给 給 谢 謝 在 发 發 票 优 優 惠 券
+"""
+ALONG = frozenset(_ALONG.split())
+COUNTED = re.compile(r"(?:19|20)\d\d|\d{1,5}[a-z]{1,4}", re.I | re.A)  # a year; so many of something
 AROUND = " \t\r\n.,!?;:。，！？；：\"'“”"
 AS_CODE = ("order_number", "coupon_code", "invoice_number", "gift_card_number")
 
@@ -118,9 +126,16 @@ def answered(message: str, need: str) -> str | None:
     if len(message) > MOST_ANSWERED:
         return None
     if need in AS_CODE:
-        codes = CODE.findall(message)
-        return codes[0] if len(codes) == 1 else None
+        return _bare_code(message)
     if need in AS_TOLD:
         lead = LEAD.match(message)
         return message[lead.end() if lead else 0 :].strip(AROUND) or None
     return None
+
+
+def _bare_code(message: str) -> str | None:
+    """The one code of a message that holds nothing else to speak of."""
+    codes, others = CODE.findall(message), WORD.findall(CODE.sub(" ", message).replace("’", "'").lower())
+    if len(codes) != 1 or not ALONG.issuperset(others):
+        return None
+    return codes[0] if not others or not COUNTED.fullmatch(codes[0]) else None

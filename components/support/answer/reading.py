@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from components.support.answer.ask import Ask, Told
-from components.support.answer.follow_up import FEW_WORDS, Context, answered, n_words
+from components.support.answer.ask import Ask, Told, Turn
+from components.support.answer.follow_up import AS_CODE, FEW_WORDS, Context, Questions, answered, n_words
 from components.support.taxonomy import LANGUAGES, Language
 from components.support.understanding.entities import entities
 from components.support.understanding.language import language
@@ -15,6 +16,8 @@ from components.support.understanding.urgency import urgency
 
 LONGEST, LONGEST_TURN = 16_000, 2_000  # characters that are read of a message and of an earlier turn
 MOST_EARLIER, MOST_JOINED = 6, 3  # earlier messages that are searched for what was told, and joined to this one
+WHO = re.compile(r"\b(?:your|full|last|first) name\b|who am i (?:speaking|talking)|姓名|名字|贵姓|貴姓|称呼|稱呼", re.I)
+NO_CODE = frozenset({"date", "amount", "quantity", "phone", "email", "address"})
 PERSONAL = {  # what is shown of these to anybody but the customer
     "order_number": "ORDER", "invoice_number": "ORDER", "email": "EMAIL", "phone": "PHONE", "address": "ADDRESS",
     "gift_card_number": "SECRET", "coupon_code": "SECRET",
@@ -115,6 +118,23 @@ def hidden(text: str, told: Sequence[Told]) -> str:
     return text
 
 
+def masked_turns(conversation: Sequence[Turn], questions: Questions) -> list[Turn]:
+    """The turns without personal data, also where only the question before tells that it is some."""
+    return [replace(turn, text=_masked_turn(conversation, place, questions)) for place, turn in enumerate(conversation)]
+
+
+def _masked_turn(conversation: Sequence[Turn], place: int, questions: Questions) -> str:
+    before, turn = conversation[:place], conversation[place]
+    text = cut(turn.text, LONGEST_TURN)
+    if turn.by != "customer":
+        return mask(text).text
+    if before and before[-1].by == "shop" and WHO.search(before[-1].text) and n_words(text) <= FEW_WORDS:
+        return "<NAME>"
+    needs = questions.context(before).needs
+    bare = [_as_told(need, value) for need in needs if (value := answered(text, need)) is not None]
+    return hidden(mask(text).text, bare)
+
+
 def _told(text: str, ask: Ask) -> list[Told]:
     found = entities(text, ask.products, ask.day)
     return [_as_told(each.kind, each.value) for each in found]
@@ -128,6 +148,8 @@ def _as_told(kind: str, value: str) -> Told:
 def _answer(message: str, need: str, told: Sequence[Told]) -> str | None:
     """The value of a need that was just asked for."""
     values = [each.value for each in told if each.kind == need]
+    if not values and need in AS_CODE and not NO_CODE.isdisjoint(each.kind for each in told):
+        return None  # its number is that of something else
     return values[0] if values else answered(message, need)
 
 

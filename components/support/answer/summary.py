@@ -10,8 +10,6 @@ from typing import Any
 
 from components.support.answer.ask import Ranked, Told, Turn
 from components.support.answer.decision import Verdict
-from components.support.answer.reading import cut
-from components.support.understanding.masking import mask
 
 MOST_TURNS, MOST_SHOWN, LONGEST = 6, 3, 500  # turns and intents shown; characters of a turn
 
@@ -25,7 +23,10 @@ def summarise(
     masked: str,
     mood: tuple[str, str, float],
 ) -> dict[str, Any]:
-    """As JSON, with `in_words` for who reads only that; `mood` is language, urgency and sentiment of the message."""
+    """As JSON, with `in_words` for who reads only that.
+
+    `mood` is language, urgency and sentiment of the message; `conversation` is masked (reading.masked_turns).
+    """
     language, urgency, sentiment = mood
     likely = [_ranked(each) for each in ranked[:MOST_SHOWN]]
     return {
@@ -39,7 +40,7 @@ def summarise(
         "entities": [{"kind": each.kind, "value": each.masked} for each in told],
         "missing": list(missing),
         "message": shortened(masked),
-        "conversation": [{"by": turn.by, "text": shortened(_masked(turn.text))} for turn in conversation[-MOST_TURNS:]],
+        "conversation": [{"by": turn.by, "text": shortened(turn.text)} for turn in conversation[-MOST_TURNS:]],
     }
 
 
@@ -67,10 +68,6 @@ def _wish(verdict: Verdict, ranked: Sequence[Ranked]) -> str:
         return f"Wants: {(titles or [verdict.intent])[0]}"
     near = " or ".join(f"{each.title} ({each.probability:.0%})" for each in ranked[:2])
     return f"What is wanted is not clear; nearest: {near or 'nothing'}"
-
-
-def _masked(text: str) -> str:
-    return mask(cut(text, 2 * LONGEST)).text
 
 
 def shortened(text: str) -> str:

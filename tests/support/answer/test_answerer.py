@@ -77,6 +77,28 @@ def test_the_answer_to_a_question_goes_on_from_before(answerer: Answerer, asked:
     assert "where is my order <ORDER>" in asked and "48213" not in found.masked
 
 
+@pytest.mark.parametrize("message", ["it was 2024-05-03", "100 EUR", "13800138000", "give me 5min please"])
+def test_another_number_is_not_taken_for_the_one_that_was_asked_for(answerer: Answerer, message: str) -> None:
+    question = TAXONOMY["order_status"].questions["order_number"].en
+    found = answerer.answer(Ask(message, (customer("where is my order"), shop(question)), FACTS))
+    assert found.decision != "answer"
+
+
+def test_what_a_colleague_reads_hides_what_only_the_question_made_personal(answerer: Answerer) -> None:
+    question = TAXONOMY["order_status"].questions["order_number"].en
+    talk = (
+        customer("where is my order"),
+        shop(question),
+        customer("9981"),
+        shop("What is your name?"),
+        customer("Bob"),
+    )
+    summary = answerer.answer(Ask("let me talk to a human", (*talk, shop("Thanks.")), FACTS)).summary
+    assert summary is not None
+    said = [turn["text"] for turn in summary["conversation"] if turn["by"] == "customer"]
+    assert said == ["where is my order", "<ORDER>", "<NAME>"]
+
+
 def test_what_was_told_before_need_not_be_told_again(answerer: Answerer) -> None:
     talk = (customer("hello, my order number is A-48213"), shop("Hello!"))
     found = answerer.answer(Ask("where is it now, please tell me where", talk, FACTS))

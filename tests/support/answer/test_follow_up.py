@@ -61,7 +61,11 @@ def test_questions_count_as_long_as_nothing_else_was_said() -> None:
         ("订单号是20488317", "order_number", "20488317"), ("A1111 or B2222", "order_number", None),
         ("I don't know", "order_number", None), ("It's the Blue Harbor mug.", "product", "Blue Harbor mug"),
         ("是蓝色的马克杯", "product", "蓝色的马克杯"), ("mug " * 50, "product", None), ("", "product", None),
-        ("tomorrow", "date", None),
+        ("tomorrow", "date", None), ("where is it? I paid in 2023 for 3 items", "order_number", None),
+        ("give me 5min please", "order_number", None), ("it is room 301", "order_number", None),
+        ("it's 2023, thanks", "order_number", None), ("2023", "order_number", "2023"),
+        ("my order number is 9981, thank you", "order_number", "9981"),
+        ("好的，单号是9981，谢谢", "order_number", "9981"),
     ],
 )  # fmt: skip
 def test_what_a_bare_answer_gives(message: str, need: str, value: str | None) -> None:

@@ -97,6 +97,8 @@ def test_arrays_and_tables_say_the_same(trained: Path) -> None:
 def test_plain_messages_are_understood_in_both_languages(release: Answerer) -> None:
     wrong = [(text, intent, found) for text, intent in CASES if (found := first(release, text)) != intent]
     assert len(wrong) <= 0.1 * len(CASES), wrong
+    twice = [intent for intent in PLAIN if sum(each[1] == intent for each in wrong) == 2]
+    assert not twice, "intents that are understood in neither language"
     for language in (0, 1):
         missed = [each for each in wrong if each[0] == PLAIN[each[1]][language]]
         assert len(missed) <= 0.15 * len(PLAIN), missed
@@ -212,7 +214,7 @@ def test_a_conversation_comes_to_its_end(release: Answerer) -> None:
 )  # fmt: skip
 def test_nothing_that_a_customer_writes_gets_more_than_the_shops_words(release: Answerer, message: str) -> None:
     found = release.answer(Ask(message))
-    assert found.decision in ("answer", "clarify", "hand_over")
+    assert found.decision != "answer"
     assert "APPROVED" not in found.reply.text and "{" not in found.reply.text and "<script" not in found.reply.text
     assert not found.reply.slots or set(found.reply.slots) <= {"first", "second", "order_number"}
     json.dumps(found.summary).encode()
