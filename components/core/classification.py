@@ -214,7 +214,7 @@ def summary(scores: pl.DataFrame, truth: pl.DataFrame, pool: pl.DataFrame, preci
     ece                      of the likeliest labels in scope, before anything is rejected
     oos_precision            share of the rejected that are out of scope
     oos_auroc                of the reject row's score
-    oos_recall_at_precision  the best recall that has `precision` on these rows
+    oos_best_recall          of what is out of scope, at the threshold that is best for `precision` on these very rows
     """
     found = answers(scores, pool)
     true = true_codes(found, truth)
@@ -229,5 +229,5 @@ def summary(scores: pl.DataFrame, truth: pl.DataFrame, pool: pl.DataFrame, preci
     judged = told & np.isfinite(found.rejection)
     if (outside & judged).any() and (inside & judged).any():
         figures["oos_auroc"] = area_under_roc(found.rejection[judged], outside[judged])
-        figures["oos_recall_at_precision"] = recall_at_precision(found.rejection[judged], outside[judged], precision)
+        figures["oos_best_recall"] = recall_at_precision(found.rejection[judged], outside[judged], precision)
     return figures

@@ -78,8 +78,8 @@ def test_summary_of_a_worked_example() -> None:
     assert found["ece"] == pytest.approx((0.1 + 0.6 + 0.3) / 3)
     assert found["oos_precision"] == 0.5
     assert found["oos_auroc"] == pytest.approx((3 + 2) / 6)
-    assert found["oos_recall_at_precision"] == 1.0, "the threshold .4 has 2 of 3"
-    assert summary(table_of(SAID), truth_of(SHOWN), pool_of(5), 0.9)["oos_recall_at_precision"] == 0.5
+    assert found["oos_best_recall"] == 1.0, "the threshold .4 has 2 of 3"
+    assert summary(table_of(SAID), truth_of(SHOWN), pool_of(5), 0.9)["oos_best_recall"] == 0.5
 
 
 def test_unnormalised_scores_never_reject() -> None:
