@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 import polars as pl
+from threadpoolctl import ThreadpoolController
 
 from components.core.artifacts import read_json
 from components.core.bundle import Bundle
@@ -52,6 +53,7 @@ class Intents:
     ) -> None:
         self._predict, self._labels, self._encoders, self._encode = predict, list(labels), tuple(encoders), encode
         self._lock = threading.Lock()
+        self._pools = ThreadpoolController()  # finds what the members have loaded
 
     @classmethod
     def of(cls, bundle: Bundle, encoders: Sequence[str] = ()) -> Self:
@@ -74,7 +76,8 @@ class Intents:
 
     def scored(self, queries: pl.DataFrame) -> list[Scored]:
         """One for each query, in their order."""
-        with self._lock:  # models are not promised to answer two threads at once
+        # models are not promised to answer two threads at once; one message is too little work to share
+        with self._lock, self._pools.limit(limits=1):
             shares, rejections = self._predict(queries)
         order = np.argsort(-shares, axis=1, kind="stable")
         return [

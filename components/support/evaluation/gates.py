@@ -36,7 +36,7 @@ class GateParams(Params):
     protected_slack: float = Field(
         0.1, ge=0, description="Accuracy within one of them: of twenty test messages two more may be missed."
     )
-    ms_per_query: float = Field(15.0, gt=0, description="Processor time of one message, answered; 95 of 100 take less.")
+    ms_per_query: float = Field(40.0, gt=0, description="Processor time of one message, answered; 95 of 100 take less.")
     max_mb: float = Field(400.0, gt=0)
     slower: float = Field(3.0, ge=1, description="At most so many times the live release's processor time, and 5 ms.")
     larger: float = Field(2.0, ge=1, description="At most so many times the live release's size, and 50 MB.")
