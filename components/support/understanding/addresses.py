@@ -65,6 +65,12 @@ HOME = re.compile(
     rf"|{COUNT}{{1,4}}+(?:{BLOCK})(?:{NUMBER}){{0,4}}+{DOOR}?"
     rf"|{COUNT}{{1,3}}+(?:单元|單元){NUMBER}"
 )
+WITHOUT_TOWN = rf"(?:(?![{NOT_IN}{UPPER.pattern[1:-1]}])[{CJK}])"
+CHAIN = re.compile(  # a road or estate without a number
+    rf"[市区區县縣镇鎮](?:{WITHOUT_TOWN}{{1,6}}?(?:路|街|大道|巷|{ESTATE})|{WITHOUT_TOWN}{{0,4}}?(?:科技园|工业园))"
+    rf"(?!{UPPER.pattern})"
+)
+LIVES = re.compile(r"(?:住在|住|寄到|送到|家在|搬到)\Z")
 CHINESE_CUE = re.compile(
     r"(?:地址|住址|收货地|收貨地)(?:应该|應該|现在|現在)?"
     r"(?:就?是|为|為|:|改成|改为|改為|改到|换成|換成|换到|写成|填成|更新为)[: ]?"
@@ -85,6 +91,16 @@ def places(text: str) -> Iterator[Piece]:
             yield "ADDRESS", found.start(group), found.start(group) + len(found[group].rstrip(" ,.-"))
     for found in HOME.finditer(text):
         yield "ADDRESS", _begins(text, found.start()), found.end()
+    yield from _chained(text)
+
+
+def _chained(text: str) -> Iterator[Piece]:
+    """Town, district and road without a number: two names of the kind before the road, or one after 住在."""
+    for found in CHAIN.finditer(text):
+        start = _begins(text, found.start() + 1)
+        towns = len(UPPER.findall(text, start, found.start() + 1))
+        if towns > 1 or (towns and LIVES.search(text[max(0, start - 2) : start])):
+            yield "ADDRESS", start, found.end()
 
 
 def _begins(text: str, place: int) -> int:

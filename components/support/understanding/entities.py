@@ -75,7 +75,20 @@ def entities(text: str, titles: Sequence[str] = (), day: date | None = None) -> 
         Mention(kind, value, *seen.span(start, end)) for kind, read in readers for start, end, value in read(seen.text)
     ]
     found += _personal(text[:LONGEST], {(each.start, each.end) for each in found if each.kind == "coupon_code"})
-    return _some_of_each(sorted(found, key=lambda each: (each.start, -each.end)))
+    return _some_of_each(_once(sorted(found, key=lambda each: (each.start, -each.end))))
+
+
+def _once(found: list[Mention]) -> list[Mention]:
+    """Without the orders that were named before, if in another spelling: A-48213 and a48213 are one."""
+    seen: set[str] = set()
+    kept = []
+    for each in found:
+        plain = re.sub(r"[\s\-_/#]+", "", each.value).casefold()
+        if each.kind != "order_number" or plain not in seen:
+            kept.append(each)
+        if each.kind == "order_number":
+            seen.add(plain)
+    return kept
 
 
 def _some_of_each(found: list[Mention]) -> list[Mention]:

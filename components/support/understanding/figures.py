@@ -35,12 +35,15 @@ NAMES = {
     "CNY": "cny|rmb|yuan|元|块钱|塊錢|块|塊|圆|圓|人民币", "INR": "inr|rs|rupees?", "HKD": "hkd|港币|港幣|港元",
     "TWD": "twd|ntd|台币|台幣|新台币", "JPY": "jpy|yen|日元|日圆",
 }  # fmt: skip
-FIGURE = r"\d{1,3}(?:,\d{3})++(?:\.\d{1,2})?(?!\d)|\d{1,9}(?:[.,]\d{1,2}(?!\d))?"
+FIGURE = (
+    r"\d{1,3}(?:\.\d{3})++(?:,\d{1,2})?(?!\d)|\d{1,3}(?:,\d{3})++(?:\.\d{1,2})?(?!\d)|\d{1,9}(?:[.,]\d{1,2}(?!\d))?"
+)
 NAME = "|".join(f"(?P<{code}>{names})" for code, names in NAMES.items())
 SIGNED = re.compile(rf"(?P<sign>us\$|hk\$|nt\$|[$£€¥￥₹])\s?(?P<figure>{FIGURE})(?P<k>k\b|[千万])?", re.IGNORECASE)
 CODED = re.compile(rf"\b(?P<code>usd|gbp|eur|cny|rmb|rs)\.? ?(?P<figure>{FIGURE})(?!\w)", re.IGNORECASE)
 NAMED = re.compile(
-    rf"(?<![\d.,])(?P<figure>{FIGURE}|{CHINESE_NUMBER})(?P<k>k|[千万萬])?(?P<about>多|来)?\s?"
+    # a comma after a word or a long number is none of the figure's: 3件，199元
+    rf"(?<!\d)(?:(?<!\d[.,])|(?<=\d{{4}},))(?P<figure>{FIGURE}|{CHINESE_NUMBER})(?P<k>k|[千万萬])?(?P<about>多|来)?\s?"
     rf"(?:{NAME}|(?P<sign>[€£$]))(?P<rest>[一二三四五六七八九](?![十百千万月日天点]))?(?![a-z])",
     re.IGNORECASE,
 )
@@ -76,7 +79,9 @@ def number(text: str) -> float | None:
 
 
 def _figure(text: str) -> float | None:
-    """A comma before three digits parts thousands, else it is a decimal one."""
+    """A comma before three digits parts thousands, else it is a decimal one; a point does so too in 1.299,00."""
+    if re.fullmatch(r"\d{1,3}(?:\.\d{3})+(?:,\d{1,2})?", text):
+        text = text.replace(".", "")
     plain = re.sub(r",(?=\d{3}(?!\d))", "", text).replace(",", ".")
     try:
         return float(plain)

@@ -15,6 +15,7 @@ from functools import cached_property
 from components.support.understanding.addresses import places, told_addresses
 from components.support.understanding.canonical import MASKED, Canonical, canonical
 from components.support.understanding.contacts import accounts, emails, secrets
+from components.support.understanding.disguised import disguised
 from components.support.understanding.names import names
 from components.support.understanding.numbers import numbers, references
 
@@ -23,7 +24,7 @@ Rule = Callable[[str], Iterator[Piece]]
 
 KINDS = ("EMAIL", "PHONE", "CARD", "IBAN", "ID", "ADDRESS", "NAME", "ORDER", "ACCOUNT", "SECRET")
 PLACEHOLDER = re.compile(rf"<({'|'.join(KINDS)})(?:_(\d{{1,4}}))?>")
-RULES: tuple[Rule, ...] = (secrets, emails, accounts, numbers, places, told_addresses, names, references)
+RULES: tuple[Rule, ...] = (secrets, emails, accounts, disguised, numbers, places, told_addresses, names, references)
 ROUNDS = 8  # what one rule takes out may uncover something for an earlier one; two rounds are the rule
 
 

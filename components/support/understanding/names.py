@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from components.support.understanding.canonical import CJK
 
 STRONG = re.compile(
-    r"\b(?:sur)?name(?:\s(?:is|was|should be|to|would be|reads)|'s|s is|\s?[:=]"
+    r"\b(?:sur)?name(?:\s(?:is|was|should be|to|would be|reads)|'s|s is|[\"']?\s?[:=]"
     r"|\son (?:the |my )?(?:order|account|card|parcel|invoice|label|it|slip)(?: is|:)?)\s?[\"'“]?"
     r"|\b(?:i am|i'm|he is|she is) called "
     r"|\b(?:recipient|consignee|addressee|account ?holder|card ?holder|attn)(?: is|:|\.:?)\s?",
@@ -19,11 +19,17 @@ WEAK = re.compile(
     r"\b(?:[Ii] am|[Ii]'m|I’m|[Tt]his is|[Hh]ere is|[Hh]e is|[Ss]he is|[Hh]e's|[Ss]he's|out to"
     r"|(?:[Hh]i|[Hh]ello),? it's) "
 )
+RELATIVE = re.compile(
+    r"\b[Mm]y (?:husband|wife|partner|son|daughter|mother|father|mum|mom|dad|brother|sister|boyfriend|girlfriend"
+    r"|fianc[eé]e?|flatmate|neighbou?r|colleague|friend)(?P<comma>,)? "
+)
 SIGNED = re.compile(
-    r"(?:\b(?:regards|sincerely|faithfully|cheers|wishes|thanks|thank you|yours|greetings)\b\s?[,.!]?\s?[\n,\-]\s{0,3}"
+    r"(?:\b(?i:regards|sincerely|faithfully|cheers|wishes|thanks|thank you|yours|greetings)\b\s?[,.!]?\s?[\n,\-]\s{0,3}"
     r"|[ \n]- ?)(?P<name>[A-Z][\w'’.\-]{1,20}(?: [A-Z][\w'’.\-]{0,20}){0,2})\s?[.!]?\s*$"
 )
 WORD = re.compile(r"[^\W\d_]++(?:['’\-.](?!s\b)[^\W\d_]++)*+\.?")
+AFTER_GIVEN = re.compile(r" (?:and|but)\b|(?! [^\W\d_])")
+GIVEN_TOO = frozenset({"an", "my", "do", "so", "to"})  # small words that end names of Vietnam
 GAP = re.compile(r" {1,2}")
 _NO_NAME = """
     a about account address again all already also always am an and angry are as asking at be because been being
@@ -35,6 +41,7 @@ _NO_NAME = """
     ridiculous same service showing shown sick since so sorry speaking spelled spelt still street support sure
     team terrible thanks that the their then there they this to too trying typed unable unacceptable
     unbelievable under unhappy until up upset urgent using very waiting wanting was we what when where which who
+    bye great received perfect excellent done hope
     why will with would writing written wrong yes you your xl large small medium appearing monday tuesday
     wednesday thursday friday saturday sunday january february march april may june july august september
     october november december christmas easter paypal visa mastercard klarna apple google amazon
@@ -56,7 +63,7 @@ DOTTED = rf"[{CJK}]{{1,8}}(?:[·•・][{CJK}]{{1,8}}){{1,3}}"  # names of other
 LATIN = r"[A-Za-z][A-Za-z'\-]{1,20}(?: [A-Z][A-Za-z'\-]{0,20}){0,2}"
 END = rf"(?![{CJK}A-Za-z])"
 CALLED = re.compile(
-    r"(?:(?<!帮)(?<!给)(?:我|他|她|本人|名字|大名|本名|真名|爸|妈|媽|友|妹|弟|哥|姐|公|婆)(?:就|都)?叫(?:做|作)?|叫我"
+    r"(?:(?<!帮)(?<!给)(?:我名|我|他|她|本人|名字|大名|本名|真名|爸|妈|媽|友|妹|弟|哥|姐|公|婆)(?:就|都)?叫(?:做|作)?|叫我"
     r"|(?:姓名|名字|收件人|收货人|收貨人|联系人|聯絡人|联络人|(?<!用)户名|戶名|持卡人|署名)"
     r"(?:姓名|名字)?(?:是|为|為|叫|写|寫|填|改成|改为|改為|改到|换成|換成)?)[ :]?[“「\"]?"
     rf"(?P<name>{DOTTED}|{FAMILY}{GIVEN}{{1,2}}|[小老阿]{GIVEN}{{1,2}}|{LATIN}|{GIVEN}{{2,4}}{END})"
@@ -64,7 +71,11 @@ CALLED = re.compile(
 SURNAME_ONLY = re.compile(rf"(?:我|免贵|免貴|本人)姓(?P<name>{FAMILY})")
 IS_NAMED = re.compile(rf"(?:(?:我|这里|這裡|本人)(?:就)?是|本人)(?P<name>{FAMILY}{GIVEN}{{1,2}}){END}")
 HONORIFIC = re.compile(rf"(?P<name>{FAMILY}{GIVEN}{{0,2}})(?=先生|女士|小姐|太太)")
-CHINESE = (CALLED, SURNAME_ONLY, IS_NAMED, HONORIFIC)
+GIVEN_TO = re.compile(
+    r"(?:寄|发|發|送|交|转|轉|快递)(?:给|給)(?!顾客|顧客|高层|高管|方面|石家|万一|常客|汤|白天)"
+    rf"(?P<name>{FAMILY}{GIVEN}{{1,2}}){END}"
+)
+CHINESE = (CALLED, SURNAME_ONLY, IS_NAMED, HONORIFIC, GIVEN_TO)
 Piece = tuple[str, int, int]
 
 
@@ -79,6 +90,8 @@ def names(text: str) -> Iterator[Piece]:
         yield from _capitalised(text, found.end(), least=1)
     for found in WEAK.finditer(text):
         yield from _introduced(text, found.end())
+    for found in RELATIVE.finditer(text):
+        yield from _introduced(text, found.end(), least=2 if found["comma"] else 1)
     yield from _signed(text)
 
 
@@ -100,9 +113,9 @@ def _ends_clause(text: str, word: re.Match[str]) -> bool:
     return text[word.end() : word.end() + 1] != " " or (follower is not None and follower[0].lower() in NO_NAME)
 
 
-def _introduced(text: str, start: int) -> Iterator[Piece]:
+def _introduced(text: str, start: int, least: int = 2) -> Iterator[Piece]:
     """After a weak cue such as "I am": two words with a capital, not in a text that shouts."""
-    for kind, first, last in _capitalised(text, start, least=2):
+    for kind, first, last in _capitalised(text, start, least):
         if not text[first:last].isupper():
             yield kind, first, last
 
@@ -130,14 +143,21 @@ def _capitalised(text: str, start: int, least: int) -> Iterator[Piece]:
 def _words(text: str, start: int) -> list[re.Match[str]]:
     """Up to three words that could be a name, side by side."""
     words: list[re.Match[str]] = []
-    while (
-        len(words) < 3 and (word := WORD.match(text, start, start + 40)) and word[0].lower().strip(".") not in NO_NAME
-    ):
+    while len(words) < 3 and (word := WORD.match(text, start, start + 40)) and _may_name(text, word, words):
         words.append(word)
         if (gap := GAP.match(text, word.end())) is None:
             break
         start = gap.end()
     return words
+
+
+def _may_name(text: str, word: re.Match[str], words: list[re.Match[str]]) -> bool:
+    """Whether it is no plain word; such as An may end a name of several, with a capital, at the end of a clause."""
+    plain = word[0].lower().strip(".")
+    if plain not in NO_NAME:
+        return True
+    ends = plain in GIVEN_TOO and word[0][0].isupper() and AFTER_GIVEN.match(text, word.end()) is not None
+    return ends and len(words) > 1 and not words[-1][0].endswith(".")
 
 
 def _end(word: re.Match[str]) -> int:

@@ -130,11 +130,43 @@ def test_references_and_accounts(text: str, expected: str) -> None:
         "I'm Not Happy",
         "你们经理呢", "满200减30", "between 100-200 dollars", "error 404", "code WELCOME10", "model SM-220",
         "please ship to South Korea", "I looked at shop.example at noon", "meet at 5", "密码忘了怎么办",
-        "reset my password please",
+        "reset my password please", "寄给顾客", "wechat pay failed", "微信支付失败", "市区街道很堵", "市区路上很堵",
+        "birthday is on 3 May", "my husband, please", "my wife ordered it", "one two three", "Thanks, Great",
     ],
 )  # fmt: skip
 def test_what_is_not_personal_stays(text: str) -> None:
     assert masked(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("call 1380013800O", "call <PHONE>"),
+        ("138，0013，8000", "<PHONE>"),
+        ("138*0013*8000", "<PHONE>"),
+        ("call zero seven seven zero zero nine zero zero one two three", "call <PHONE>"),
+        ("to j o h n @ g m a i l . c o m today", "to <EMAIL> today"),
+        ("john%40gmail.com", "<EMAIL>"),
+        ("https://shop.example/?email=a%40b.com", "https://shop.example/?email=<EMAIL>"),
+        ("john dot smith at gmail dot com", "<EMAIL>"),
+        ("加我VX: zhangsan88", "加我VX: <ACCOUNT>"),
+        ("wechat: john_s", "wechat: <ACCOUNT>"),
+        ("my line id john_s", "my line id <ACCOUNT>"),
+        ("telegram @john_s please", "telegram <ACCOUNT> please"),
+        ("我住在杭州市西湖区文三路", "我住在<ADDRESS>"),
+        ("广东省深圳市南山区科技园", "<ADDRESS>"),
+        ("我名叫李雷", "我名叫<NAME>"),
+        ("请寄给李雷，谢谢", "请寄给<NAME>，谢谢"),
+        ('{"name":"John Smith"}', '{"name":"<NAME>"}'),
+        ("my husband, Tom Baker, ordered", "my husband, <NAME>, ordered"),
+        ("Where is it? Regards, Mike", "Where is it? Regards, <NAME>"),
+        ("born on 3 May 1990", "born on <ID>"),
+        ("我出生于1990年5月3日", "我出生于<ID>"),
+        ("my name is Nguyễn Văn An and I wait", "my name is <NAME> and I wait"),
+    ],
+)
+def test_what_hides_in_an_unusual_spelling(text: str, expected: str) -> None:
+    assert masked(text) == expected
 
 
 def test_the_same_value_has_the_same_number_and_another_one_another() -> None:
