@@ -7,8 +7,8 @@ masked as the loop masks them; its own functions write the folds, its train and 
 evaluate chooses do the rest.
 
 Protocol: models learn from train; ensembles, temperatures and detectors from its out-of-fold parts, to be chosen, and
-from those and validation, to be tested. Validation chooses; the test is scored once. `--refit` lets models learn from
-validation too before the test, as the loop does. A single model is shown as it would ship: its probabilities
+from those and validation, to be tested. Validation chooses; the test is scored once. For the test models learn from
+validation too, as in the loop; `--no-refit` keeps them from it. A single model is shown as it would ship: its probabilities
 calibrated, with a detector of its own.
 
 How much of what will be asked is out of scope is a statement about where it answers, not something to be learned
@@ -75,7 +75,12 @@ def arguments_of(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--ensembles", help=f"only these and {THROUGH}, with commas; default: all there")
     parser.add_argument("--oos-share", type=float, help="of what will be asked: how much is out of scope")
     parser.add_argument("--precision", type=float, help="reject so that this share of it is right; default: most right")
-    parser.add_argument("--refit", action="store_true", help="models learn from validation too before the test")
+    parser.add_argument(
+        "--refit",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="models learn from validation too before the test, as in the loop",
+    )
     parser.add_argument("--json", type=Path, help="write the result here too")
     parser.add_argument("--work", type=Path, help="keep intermediate files here; the next run goes on from them")
     return parser.parse_args(arguments)

@@ -15,7 +15,7 @@ HOST = rf"(?:{LETTER}|[\-_])++"
 EMAIL = re.compile(
     # "john dot smith at gmail dot com", the whole name; and the sign as links have it
     rf"{LOCAL}(?: dot (?:{LETTER}|[_+\-])++){{1,3}}(?:{AT}| at ){HOST}(?:{DOT}{HOST}){{1,4}}+"
-    rf"|(?<!{LETTER})(?:{LETTER}|[._+\-]|%(?!40))++%40{HOST}(?:\.{HOST})++"
+    rf"|(?<!{LETTER})(?<![._+\-%])(?:{LETTER}|[._+\-]|%(?!40)){{1,64}}+%40{HOST}(?:\.{HOST})++"
     # with a sign for "at": the domain may lack its end; with spaces around, it needs one
     rf"|{LOCAL}(?:@{HOST}(?:\.{HOST})*+(?:{DOT}(?:com|cn|net|org|co|hk|tw|de|uk))*+|{AT}{HOST}(?:{DOT}{HOST}){{1,4}}+)"
     # in words alone, both must be words: "I looked at shop.example" is no address
