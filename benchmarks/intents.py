@@ -8,8 +8,8 @@ evaluate chooses do the rest.
 
 Protocol: models learn from train; ensembles, temperatures and detectors from its out-of-fold parts, to be chosen, and
 from those and validation, to be tested. Validation chooses; the test is scored once. For the test models learn from
-validation too, as in the loop; `--no-refit` keeps them from it. A single model is shown as it would ship: its probabilities
-calibrated, with a detector of its own.
+validation too, as in the loop; `--no-refit` keeps them from it. A single model is shown as it would ship: its
+probabilities calibrated, with a detector of its own.
 
 How much of what will be asked is out of scope is a statement about where it answers, not something to be learned
 from examples or from the test: `--oos-share`, by default what the loop expects (components/core/ensembles).
