@@ -39,6 +39,8 @@ def changed(template: str, other: str) -> str | None:
     before, after = _folded(template), _folded(other)
     if trouble := _form(before, after):
         return trouble
+    if SLOT.findall(before) != SLOT.findall(after):
+        return "slots: others, or in another order, in which they may say something else"
     for name, found in _COMPARED.items():
         then, now = found(before), found(after)
         if then != now:
@@ -78,10 +80,6 @@ def _is_chinese(text: str) -> bool:
     without = SLOT.sub(" ", text)
     characters = sum(each > "\u2e7f" and each.isalpha() for each in without)
     return characters > sum(word.isascii() for word in WORD.findall(without))
-
-
-def _slots(text: str) -> Counter[str]:
-    return Counter(SLOT.findall(text))
 
 
 def _links(text: str) -> Counter[str]:
@@ -191,7 +189,6 @@ def _difference(then: Counter[str], now: Counter[str]) -> str:
 
 
 _COMPARED = {
-    "slots": _slots,
     "links": _links,
     "numbers": _numbers,
     "negations": _negations,
